@@ -1,0 +1,263 @@
+"""Repairs of what bootstrap-vz 0.9.11 does not know of Debian, and of its own mistakes.
+
+The line above each says what breaks without it.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from .registry import repair
+
+ASSETS = Path(__file__).parent / "assets"
+
+RELEASES = {"buster": 10, "bullseye": 11, "bookworm": 12, "trixie": 13, "forky": 14, "sid": 1000}
+ALIASES = {
+    "unstable": "sid",
+    "testing": "forky",
+    "stable": "trixie",
+    "oldstable": "bookworm",
+    "oldoldstable": "bullseye",
+}
+
+# Packages that providers and plugins ask for and that Debian has since renamed or removed.
+RENAMED = {
+    "bullseye": {
+        "python": "python3",
+        "python-dev": "python3-dev",
+        "python-openssl": "python3-openssl",
+        "python-pip": "python3-pip",
+        "python-pyasn1": "python3-pyasn1",
+    },
+    "bookworm": {"ntp": "ntpsec"},
+}
+
+# Tasks that copy files which the package on PyPI lacks and which we do not bring either.
+LACKING = {
+    "bootstrapvz.common.tasks.initd.AddExpandRoot": "init.d/expand-root",
+    "bootstrapvz.providers.ec2.tasks.ami.BundleImage": "certs/cert-ec2.pem",
+    "bootstrapvz.providers.ec2.tasks.boot.CreatePVGrubCustomRule": "grub.d/40_custom",
+    "bootstrapvz.providers.ec2.tasks.initd.AddEC2InitScripts": "init.d/ec2-get-credentials",
+    "bootstrapvz.providers.ec2.tasks.network.InstallNetworkingUDevHotplugAndDHCPSubinterface": (
+        "ec2/53-ec2-network-interfaces.rules"
+    ),
+    "bootstrapvz.providers.ec2.tasks.packages.AddWorkaroundGrowpart": "bin/growpart",
+    "bootstrapvz.providers.ec2.tasks.tuning.SetCloudInitMountOptions": (
+        "cloud-init/debian_cloud.cfg"
+    ),
+    "bootstrapvz.providers.ec2.tasks.tuning.TuneSystem": "sysctl.d/tuning.conf",
+    "bootstrapvz.plugins.docker_daemon.tasks.AddDockerInit": "init.d/docker",
+}
+
+
+def unavailable(tasks: Iterable[object]) -> list[str]:
+    """Name the scheduled ``tasks`` that cannot run, with the file that each of them lacks."""
+    return sorted(
+        f"{task} needs the file {LACKING[repr(task)]}, which bootstrap-vz on PyPI lacks"
+        for task in tasks
+        if repr(task) in LACKING
+    )
+
+
+def _replace(task: Any, run: Callable[[Any], None]) -> None:
+    task.run = classmethod(lambda cls, info: run(info))
+
+
+def _skip_when(task: Any, condition: Callable[[Any], bool]) -> None:
+    run = task.run
+    _replace(task, lambda info: None if condition(info) else run(info))
+
+
+def _inside(info: Any, path: str) -> str:
+    return os.path.join(info.root, path)
+
+
+@repair("bootstrapvz.common.releases")
+def releases(module: Any) -> None:
+    """0.9.11 ends at stretch, and takes sid for the release after it."""
+    for codename, version in RELEASES.items():
+        setattr(module, codename, module._Release(codename, version))
+    for alias, codename in ALIASES.items():
+        setattr(module, alias, module._ReleaseAlias(alias, getattr(module, codename)))
+
+
+@repair("bootstrapvz.common.tools")
+def tables(module: Any) -> None:
+    """The tables of kernel packages and network files end at stretch, whose rows still hold."""
+    config_get = module.config_get
+
+    def fallback(path: str, config_path: list[str]) -> Any:
+        rows = module.load_data(path)
+        if config_path[0] not in rows and "stretch" in rows:
+            config_path = ["stretch", *config_path[1:]]
+        return config_get(path, config_path)
+
+    module.config_get = fallback
+
+
+@repair("bootstrapvz.common.tasks")
+def assets(module: Any) -> None:
+    """The package on PyPI lacks every asset that lies more than one folder deep."""
+    module.assets = str(ASSETS)
+
+
+@repair("bootstrapvz.common.tasks.host")
+def host_commands(module: Any) -> None:
+    """``type CMD`` as a list and through a shell succeeds whatever CMD is."""
+
+    def check(info: Any) -> None:
+        missing = {c: p for c, p in info.host_dependencies.items() if shutil.which(c) is None}
+        if missing:
+            named = ", ".join(f"{c} (package {p})" for c, p in sorted(missing.items()))
+            raise module.TaskError("missing programs: " + named)
+
+    _replace(module.CheckExternalCommands, check)
+
+
+@repair("bootstrapvz.common.tasks.filesystem")
+def mount_table(module: Any) -> None:
+    """/etc/mtab is a link to /proc/self/mounts: writing fails, removing loses the link."""
+    for task in (module.CopyMountTable, module.RemoveMountTable):
+        _skip_when(task, lambda info: os.path.islink(_inside(info, "etc/mtab")))
+
+
+@repair("bootstrapvz.common.tasks.bootstrap")
+def bootstrap_tarball(module: Any) -> None:
+    """debootstrap refuses a target with lost+found, with an exit status taken for success."""
+    run = module.MakeTarball.run
+
+    def make_tarball(info: Any) -> None:
+        tarball = module.get_tarball_filename(info)
+        root, info.root = info.root, tempfile.mkdtemp(dir=info.workspace)
+        known = os.path.exists(tarball)
+        try:
+            run(info)
+            if not os.path.isfile(tarball):
+                raise module.TaskError("debootstrap made no tarball: see the log")
+        except BaseException:
+            if not known and os.path.exists(tarball):
+                os.remove(tarball)  # cut short, and taken for whole by the next build
+            raise
+        finally:
+            shutil.rmtree(info.root, ignore_errors=True)
+            info.root = root
+
+    _replace(module.MakeTarball, make_tarball)
+
+
+@repair("bootstrapvz.common.tasks.apt")
+def security_suite(module: Any) -> None:
+    """``RELEASE/updates`` is ``RELEASE-security`` since bullseye, below /debian-security."""
+    run = module.AddDefaultSources.run
+
+    def add_default_sources(info: Any) -> None:
+        from bootstrapvz.common.releases import bullseye
+
+        run(info)
+        for source in info.source_lists.sources["main"]:
+            if source.uri == "http://security.debian.org/":
+                source.uri += "debian-security"
+                if info.manifest.release >= bullseye:
+                    source.distribution = source.distribution.replace("/updates", "-security")
+
+    _replace(module.AddDefaultSources, add_default_sources)
+
+
+@repair("bootstrapvz.common.tasks.initd")
+def systemd_units(module: Any) -> None:
+    """The init script asked for DSA keys at boot, and systemd drops support for init scripts."""
+    run = module.InstallInitScripts.run
+
+    def install(info: Any) -> None:
+        for name in list(info.initd["install"]):
+            unit = ASSETS / "systemd" / f"{name}.service"
+            if unit.exists():
+                del info.initd["install"][name]
+                shutil.copy(unit, _inside(info, "etc/systemd/system"))
+                module.log_check_call(["chroot", info.root, "systemctl", "enable", unit.name])
+        run(info)
+
+    _replace(module.InstallInitScripts, install)
+
+
+@repair("bootstrapvz.common.tasks.ssh")
+def host_keys(module: Any) -> None:
+    """Only the DSA, RSA and ECDSA keys were shredded: every machine got one Ed25519 key."""
+
+    def shred(info: Any) -> None:
+        keys = glob.glob(_inside(info, "etc/ssh/ssh_host_*_key*"))
+        if keys:
+            module.log_check_call(["shred", "--remove", *sorted(keys)])
+
+    _replace(module.ShredHostkeys, shred)
+
+
+@repair("bootstrapvz.common.tasks.cleanup")
+def motd_and_machine_id(module: Any) -> None:
+    """The motd of the *host* was emptied; and all machines of an image had one machine-id."""
+
+    def clear(info: Any) -> None:
+        machine_id = _inside(info, "etc/machine-id")
+        if os.path.exists(machine_id):
+            os.truncate(machine_id, 0)  # empty: made anew at first boot, machine-id(5)
+
+    _replace(module.ClearMOTD, clear)
+
+
+@repair("bootstrapvz.providers.kvm.tasks.virtio")
+def virtio_modules(module: Any) -> None:
+    """``os.path.join(root, '/etc/...')`` is a file of the host."""
+
+    def add(info: Any) -> None:
+        with open(_inside(info, "etc/initramfs-tools/modules"), "a") as file:
+            file.writelines(f"{name}\n" for name in ["", *info.manifest.provider["virtio"]])
+
+    _replace(module.VirtIO, add)
+
+
+@repair("bootstrapvz.plugins.minimize_size.tasks.mounts")
+def temporary_folder(module: Any) -> None:
+    """apt verifies signatures as the user _apt, who could not write into the bound /tmp."""
+    run = module.AddFolderMounts.run
+
+    def mount(info: Any) -> None:
+        run(info)
+        os.chmod(_inside(info, "tmp"), 0o1777)
+
+    _replace(module.AddFolderMounts, mount)
+
+
+@repair(
+    "bootstrapvz.providers.azure.tasks.packages",
+    "bootstrapvz.providers.gce.tasks.packages",
+    "bootstrapvz.plugins.ansible.tasks",
+    "bootstrapvz.plugins.ntp.tasks",
+    "bootstrapvz.plugins.pip_install.tasks",
+)
+def renamed_packages(module: Any) -> None:
+    """Packages that Debian has renamed since: apt finds nothing of their old names."""
+    for name in ("DefaultPackages", "AddPackages", "AddNtpPackage", "AddPipPackage"):
+        if hasattr(module, name):
+            _rename_after(getattr(module, name))
+
+
+def _rename_after(task: Any) -> None:
+    run = task.run
+
+    def add(info: Any) -> None:
+        from bootstrapvz.common.releases import get_release
+
+        before = len(info.packages.install)
+        run(info)
+        for release, names in RENAMED.items():
+            if info.manifest.release >= get_release(release):
+                for package in info.packages.install[before:]:
+                    package.name = names.get(package.name, package.name)
+
+    _replace(task, add)

@@ -1,0 +1,152 @@
+"""Repairs of what breaks on Python 3 and what no translation of the source finds.
+
+The line above each says what breaks without it.
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any
+
+from .registry import repair
+
+
+@repair("bootstrapvz.common.releases")
+def compare_releases(module: Any) -> None:
+    """Python 3 never calls ``__cmp__``: releases could not be compared."""
+    _compare_by_cmp(module._Release, "lt", "le", "eq", "ne", "ge", "gt")
+
+
+@repair("bootstrapvz.base.phase")
+def compare_phases(module: Any) -> None:
+    """Python 3 never calls ``__cmp__``: phases could not be compared."""
+    # each phase is one object: to compare identities is quick, and the task graph does it often
+    _compare_by_cmp(module.Phase, "lt", "le", "ge", "gt")
+
+
+def _compare_by_cmp(cls: Any, *names: str) -> None:
+    def comparison(test: Callable[[int, int], bool]) -> Callable[[Any, Any], Any]:
+        def method(self: Any, other: Any) -> Any:
+            return test(self.__cmp__(other), 0) if isinstance(other, cls) else NotImplemented
+
+        return method
+
+    for name in names:
+        setattr(cls, f"__{name}__", comparison(getattr(operator, name)))
+
+
+@repair("bootstrapvz.common.bytes", "bootstrapvz.common.sectors")
+def units(module: Any) -> None:
+    """Plugins in Python 3 write ``size / 2``; and ``__eq__`` alone makes a class unhashable."""
+    cls = getattr(module, "Sectors", module.Bytes)
+    cls.__truediv__, cls.__itruediv__ = cls.__floordiv__, cls.__ifloordiv__
+    cls.__hash__ = object.__hash__
+
+
+@repair("bootstrapvz.base.tasklist")
+def task_order(module: Any) -> None:
+    """The order of independent tasks hung on the addresses of their classes."""
+    sort = module.topological_sort
+
+    def topological_sort(graph: Mapping[Any, Any]) -> list[Any]:
+        ordered: list[Any] = sort(
+            {task: sorted(graph[task], key=repr) for task in sorted(graph, key=repr)}
+        )
+        return ordered
+
+    module.topological_sort = topological_sort
+
+
+@repair("bootstrapvz.common.tools")
+def inline_replace(module: Any) -> None:
+    """fileinput raises on text that is no UTF-8, and leaves stdout redirected into the file."""
+
+    def replace(file_path: str, pattern: str, subst: str) -> int:
+        text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+        with open(file_path, **text) as file:  # type: ignore[call-overload]
+            lines = [re.subn(pattern, subst, line) for line in file]
+        with open(file_path, "w", **text) as file:  # type: ignore[call-overload]
+            file.writelines(line for line, _ in lines)
+        return sum(count for _, count in lines)
+
+    module.inline_replace = replace
+
+
+@repair("bootstrapvz.common.tools")
+def log_call(module: Any) -> None:
+    """Compared bytes with '', which never ends, and left its child running on Ctrl-C."""
+
+    def call(
+        command: Sequence[str] | str,
+        stdin: str | None = None,
+        env: Mapping[str, str] | None = None,
+        shell: bool = False,
+        cwd: str | None = None,
+    ) -> tuple[int, list[str], list[str]]:
+        program = os.path.realpath(command[0]).replace("/", ".")
+        log = logging.getLogger(module.__name__ + program)
+        shown = command if isinstance(command, str) else " ".join(command)
+        log.debug("Executing: %s", shown)
+        # a session of its own: Ctrl-C reaches us alone, and we end all that the command started
+        process = subprocess.Popen(
+            command,
+            env=env,
+            shell=shell,
+            cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        assert process.stdin and process.stdout and process.stderr
+        stdout: list[str] = []
+        stderr: list[str] = []
+        try:
+            readers = [
+                threading.Thread(target=_read, args=arguments, daemon=True)
+                for arguments in (
+                    (process.stdout, stdout, log.debug),
+                    (process.stderr, stderr, log.error),
+                )
+            ]
+            for reader in readers:
+                reader.start()
+            if stdin is not None:
+                log.debug("  stdin: %s", stdin)
+                process.stdin.write(stdin + "\n")
+            process.stdin.close()
+            for reader in readers:
+                reader.join()
+            return process.wait(), stdout, stderr
+        except BaseException:
+            _end_session(process)
+            raise
+
+    module.log_call = call
+
+
+def _read(stream: IO[str], lines: list[str], log: Callable[..., None]) -> None:
+    for line in stream:
+        lines.append(line.strip())
+        log("%s", lines[-1])
+
+
+def _end_session(process: subprocess.Popen[str], patience: float = 10) -> None:
+    """Ask all of the command's session to end, and kill what has not after ``patience`` s."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(patience)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,0 +1,214 @@
+"""Python 2 source in, an abstract syntax tree with the same meaning on Python 3 out.
+
+Python 3 refuses only two things in the 177 modules of bootstrap-vz 0.9.11, the print statement
+and octal literals: two regular expressions. All else parses, and one ``ast.NodeTransformer``
+gives it its old meaning back. Line numbers stay what they are in the file.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+MOVED = "bootstrapvz_sparse.upstream.moved"
+MODULES = {
+    "pkg_resources": MOVED,
+    "urllib": MOVED,
+    "urllib2": MOVED,
+    "urlparse": "urllib.parse",
+    "pipes": "shlex",
+}
+NAMES = {
+    "basestring": "str",
+    "long": "int",
+    "raw_input": "input",
+    "unicode": "str",
+    "xrange": "range",
+}
+ATTRIBUTES = {
+    "iteritems": "items",
+    "iterkeys": "keys",
+    "itervalues": "values",
+    "warn": "warning",  # of a logger; deprecated since Python 3.3
+}
+METHODS = {"__div__": "__floordiv__", "__idiv__": "__ifloordiv__"}
+LAZY = {"filter", "map", "zip"}  # lists in Python 2; a debug message consumes the task list
+
+PRINT = re.compile(r"^([ \t]*)print (?:>>\s*(\w+)\s*,\s*)?(?!\()(.+?)(,?)[ \t]*$", re.M)
+OCTAL = re.compile(r"(?<=[ (])0([0-7]{3,4})(?=[),\s])")
+
+# What no rule finds, by file: text that must be there, and what stands in its place.
+SUBSTITUTIONS: dict[str, tuple[tuple[str, str], ...]] = {
+    # the repr of a frozenset differs from run to run: the cached tarball was never found again
+    "common/tasks/bootstrap.py": (
+        (
+            "sha1(repr(frozenset(options + hash_args)))",
+            "sha1(repr(sorted(options + hash_args)).encode())",
+        ),
+    ),
+    # a disk image is no text
+    "common/fs/virtualdiskimage.py": (("open(self.image_path)", "open(self.image_path, 'rb')"),),
+    "plugins/salt/tasks.py": (
+        ("open(bootstrap_script, 'w')", "open(bootstrap_script, 'wb')"),
+    ),
+    # sshd_config has the line as a comment in every release since stretch
+    "common/tasks/ssh.py": (("'^PermitRootLogin .*'", "'^#?PermitRootLogin .*'"),),
+    # pytz came with pyRFC3339 1; the standard library has UTC
+    "providers/docker/tasks/image.py": (("import pytz", "from datetime import timezone as pytz"),),
+    # a command line as one string is a program of that name
+    "plugins/admin_user/tasks.py": (
+        ("log_call('ssh-keygen -l -f ' + abs_pubkey)",
+         "log_call(['ssh-keygen', '-l', '-f', abs_pubkey])"),
+    ),
+    # the name that was asked for, not the None that was found
+    "common/releases.py": (("is unknown'.format(name=release)",
+                            "is unknown'.format(name=release_name)"),),
+}  # fmt: skip
+
+
+@lru_cache(maxsize=None)
+def _siblings(folder: str) -> frozenset[str]:
+    """The names that Python 2 imports from ``folder`` before it looks anywhere else."""
+    return frozenset(
+        entry.name.partition(".")[0]
+        for entry in os.scandir(folder)
+        if entry.name.endswith(".py") or os.path.exists(os.path.join(entry.path, "__init__.py"))
+    )
+
+
+def imports_siblings_implicitly(tree: ast.AST, folder: str) -> bool:
+    """Tell whether a module in ``folder`` imports a sibling the way only Python 2 understands."""
+    return any(
+        isinstance(node, ast.ImportFrom)
+        and node.level == 0
+        and (node.module or "").partition(".")[0] in _siblings(folder)
+        for node in ast.walk(tree)
+    )
+
+
+class Translator(ast.NodeTransformer):
+    """The rules, for one module in ``folder``."""
+
+    def __init__(self, folder: str) -> None:
+        self.siblings = _siblings(folder)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:
+        if node.level == 0 and node.module is not None:
+            if node.module.partition(".")[0] in self.siblings:
+                node.level = 1
+            else:
+                node.module = MODULES.get(node.module, node.module)
+        return node
+
+    def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
+        statements: list[ast.stmt] = []
+        for alias in node.names:
+            top, _, rest = alias.name.partition(".")
+            moved = MODULES.get(alias.name)
+            if top in self.siblings:
+                statements.append(ast.ImportFrom(None, [ast.alias(top, alias.asname)], 1))
+                if rest:  # `import tasks.x` binds `tasks` and loads `tasks.x`
+                    statements.append(ast.ImportFrom(top, [ast.alias(rest, "_")], 1))
+            elif moved:
+                statements.append(ast.Import([ast.alias(moved, alias.asname or alias.name)]))
+            else:
+                statements.append(ast.Import([alias]))
+        return [_placed(statement, node) for statement in statements]
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        node.id = NAMES.get(node.id, node.id)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        node.attr = ATTRIBUTES.get(node.attr, node.attr)
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id in LAZY:
+            return _placed(ast.Call(ast.Name("list", ast.Load()), [node], []), node)
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        if isinstance(node.op, ast.Div):  # every division upstream is one of whole numbers
+            node.op = ast.FloorDiv()
+        return self.generic_visit(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        if isinstance(node.op, ast.Div):
+            node.op = ast.FloorDiv()
+        return self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.name = METHODS.get(node.name, node.name)
+        return self.generic_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST | list[ast.AST]:
+        """``__metaclass__``, an assignment or a nested class, becomes the keyword."""
+        self.generic_visit(node)
+        for position, statement in enumerate(node.body):
+            if isinstance(statement, ast.Assign) and _is_metaclass(statement.targets[0]):
+                node.keywords.append(_placed(ast.keyword("metaclass", statement.value), node))
+            elif isinstance(statement, ast.ClassDef) and statement.name == "__metaclass__":
+                keyword = ast.keyword("metaclass", ast.Name(statement.name, ast.Load()))
+                node.keywords.append(_placed(keyword, node))
+                del node.body[position]
+                return [statement, node]
+        return node
+
+
+Node = TypeVar("Node", bound=ast.AST)
+
+
+def _placed(new: Node, old: ast.AST) -> Node:
+    """Give a ``new`` node, and what is new below it, the place of the ``old`` one in the file."""
+    return ast.fix_missing_locations(ast.copy_location(new, old))
+
+
+def _is_metaclass(target: ast.expr) -> bool:
+    return isinstance(target, ast.Name) and target.id == "__metaclass__"
+
+
+def _print(match: re.Match[str]) -> str:
+    indent, stream, arguments, comma = match.groups()
+    # `print line,` upstream only ever prints lines that end in a newline: no soft space
+    end = ", end=''" if comma else ""
+    file = f", file={stream}" if stream else ""
+    return f"{indent}print({arguments}{end}{file})"
+
+
+def translate(source: str, path: str) -> ast.Module:
+    """Translate the ``source`` of the module at ``path``.
+
+    :raises ImportError: a substitution does not find its place, or what comes out is no
+        Python 3; the message names the file and the version of bootstrap-vz
+    """
+    package, _, inside = Path(path).as_posix().rpartition("/bootstrapvz/")
+    for old, new in SUBSTITUTIONS.get(inside, ()):
+        if old not in source:
+            raise ImportError(f"{path}: bootstrap-vz {_version(package)} has no {old!r} to mend")
+        source = source.replace(old, new)
+    if "import print_function" not in source:
+        source = PRINT.sub(_print, source)
+    source = OCTAL.sub(r"0o\1", source)
+    try:
+        tree = ast.parse(source, path)
+    except SyntaxError as error:
+        message = f"{path}: bootstrap-vz {_version(package)} cannot be translated: {error}"
+        raise ImportError(message) from error
+    translated: ast.Module = Translator(os.path.dirname(path)).visit(tree)
+    return translated
+
+
+def _version(package: str) -> str:
+    """The version that the package says of itself, read without importing it."""
+    try:
+        text = Path(package, "bootstrapvz", "__init__.py").read_text()
+    except OSError:
+        return "of unknown version"
+    found = re.search(r"""__version__ = ['"]([^'"]+)""", text)
+    return found[1] if found else "of unknown version"

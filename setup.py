@@ -1,0 +1,43 @@
+"""Packaging of bootstrapvz-sparse; the settings of the tools are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+version = re.search(
+    r'^__version__ = "(.+)"$', (here / "bootstrapvz_sparse" / "__init__.py").read_text(), re.M
+)
+assert version
+
+setup(
+    name="bootstrapvz-sparse",
+    version=version[1],
+    description="Sparse Debian images: a plugin for bootstrap-vz, the builder of cloud images",
+    long_description=(here / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.9",
+    packages=find_packages(include=["bootstrapvz_sparse*"]),
+    package_data={
+        "bootstrapvz_sparse": ["manifest-schema.yml", "py.typed"],
+        "bootstrapvz_sparse.upstream": ["assets/*/*"],
+    },
+    install_requires=["bootstrap-vz", "jsonschema", "PyYAML", "termcolor"],
+    extras_require={
+        "test": ["build", "hypothesis", "mypy", "pytest", "ruff", "types-PyYAML"],
+    },
+    entry_points={
+        "bootstrapvz.plugins": ["sparse = bootstrapvz_sparse"],
+        "console_scripts": ["bvz-sparse = bootstrapvz_sparse.cli:main"],
+    },
+    classifiers=[
+        "Environment :: Console",
+        "Intended Audience :: System Administrators",
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: System :: Installation/Setup",
+    ],
+)
