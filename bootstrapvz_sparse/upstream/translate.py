@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,7 +70,7 @@ SUBSTITUTIONS: dict[str, tuple[tuple[str, str], ...]] = {
 }  # fmt: skip
 
 
-@lru_cache(maxsize=None)
+@cache
 def _siblings(folder: str) -> frozenset[str]:
     """The names that Python 2 imports from ``folder`` before it looks anywhere else."""
     return frozenset(

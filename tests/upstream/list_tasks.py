@@ -9,6 +9,7 @@ runs as it is:
 
 On Python 3 it goes through the upstream layer. It is written for both.
 """
+
 from __future__ import print_function
 
 import logging
@@ -19,9 +20,9 @@ if sys.version_info[0] > 2:
 
     upstream.install()
 
-from bootstrapvz.base.bootstrapinfo import BootstrapInformation  # noqa: E402
-from bootstrapvz.base.manifest import Manifest  # noqa: E402
-from bootstrapvz.base.tasklist import TaskList, load_tasks  # noqa: E402
+from bootstrapvz.base.bootstrapinfo import BootstrapInformation
+from bootstrapvz.base.manifest import Manifest
+from bootstrapvz.base.tasklist import TaskList, load_tasks
 
 
 def main(path):

@@ -1,0 +1,52 @@
+"""What a build shows: a line for each task with the time it took, and what goes wrong."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TextIO
+
+from termcolor import colored
+
+TASKS = "bootstrapvz.base.tasklist"  # logs the description of each task as it begins
+PROGRAMS = "bootstrapvz.common.tools."  # logs what programs print: for the log file
+COLOURS = {logging.WARNING: "magenta", logging.ERROR: "red"}
+
+
+class ConsoleHandler(logging.Handler):
+    """Writes ``task ... 12.3 s``, the time when the task has ended."""
+
+    def __init__(self, stream: TextIO, *, colour: bool, debug: bool) -> None:
+        super().__init__(logging.DEBUG if debug else logging.INFO)
+        self.stream = stream
+        self.colour = colour
+        self.debug = debug
+        self.task: str | None = None
+        self.began = 0.0
+        self.open_line = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if not self.debug and (record.exc_info or record.name.startswith(PROGRAMS)):
+            return
+        if record.name == TASKS and record.levelno == logging.INFO:
+            self.finish()
+            self.task, self.began, self.open_line = text, time.monotonic(), True
+            self.write(f"{text} ... ")
+            return
+        if self.open_line:
+            self.write("\n")
+            self.open_line = False
+        colour = COLOURS.get(record.levelno)
+        self.write((colored(text, colour) if self.colour and colour else text) + "\n")
+
+    def finish(self) -> None:
+        """The running task has ended: show its time."""
+        if self.task is not None:
+            begin = "" if self.open_line else f"{self.task} ... "
+            self.write(f"{begin}{time.monotonic() - self.began:.1f} s\n")
+        self.task, self.open_line = None, False
+
+    def write(self, text: str) -> None:
+        self.stream.write(text)
+        self.stream.flush()

@@ -1,0 +1,93 @@
+"""What can be known to fail, found before anything is created."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .. import upstream
+from ..image.holes import probe
+from ..image.report import human
+
+DEBOOTSTRAP_SCRIPTS = Path("/usr/share/debootstrap/scripts")
+
+# Programs that bootstrap-vz runs and does not ask for, with the Debian package of each.
+ALWAYS = {"chroot": "coreutils", "mount": "mount", "shred": "coreutils", "umount": "mount"}
+FORMAT = {"blkid": "util-linux"}
+BY_FILESYSTEM = {
+    "ext2": {"mkfs.ext2": "e2fsprogs", "tune2fs": "e2fsprogs"},
+    "ext3": {"mkfs.ext3": "e2fsprogs", "tune2fs": "e2fsprogs"},
+    "ext4": {"mkfs.ext4": "e2fsprogs", "tune2fs": "e2fsprogs"},
+    "xfs": {"mkfs.xfs": "xfsprogs"},
+    "btrfs": {"mkfs.btrfs": "btrfs-progs"},
+    "swap": {"mkswap": "util-linux"},
+}
+LEAST_SPACE = 1 << 30  # bytes; a minimal Debian with a kernel peaks above this
+
+
+def problems(info: Any, tasks: set[Any]) -> Iterator[str]:
+    """A line for each thing that stands in the way of building what ``info`` describes."""
+    yield from upstream.unavailable(tasks)
+    yield from _missing_programs(info, tasks)
+    yield from _release(info)
+    yield from _destination(info, tasks)
+    yield from _workspace(info)
+
+
+def _missing_programs(info: Any, tasks: set[Any]) -> Iterator[str]:
+    from bootstrapvz.common.tasks import host
+
+    for task in tasks:  # bootstrap-vz's own tasks that say which programs they need
+        if host.CheckExternalCommands in task.successors:
+            task.run(info)
+    needed = {**ALWAYS, **info.host_dependencies}
+    if info.manifest.volume["backing"] != "folder":
+        needed.update(FORMAT)
+        for partition in info.volume.partition_map.partitions:
+            needed.update(BY_FILESYSTEM.get(partition.filesystem, {}))
+    missing = {command: needed[command] for command in needed if shutil.which(command) is None}
+    if missing:
+        named = ", ".join(f"{c} (package {p})" for c, p in sorted(missing.items()))
+        yield f"missing programs: {named}"
+
+
+def _release(info: Any) -> Iterator[str]:
+    release = info.manifest.system["release"]
+    if DEBOOTSTRAP_SCRIPTS.is_dir() and not (DEBOOTSTRAP_SCRIPTS / release).exists():
+        yield f"system.release: this host's debootstrap does not know {release}"
+
+
+def _destination(info: Any, tasks: set[Any]) -> Iterator[str]:
+    from bootstrapvz.common.tasks import image
+
+    if image.MoveImage in tasks:
+        name = info.manifest.name.format(**info.manifest_vars)
+        path = Path(info.manifest.bootstrapper["workspace"], f"{name}.{info.volume.extension}")
+        if os.path.lexists(path):
+            yield f"{path} is there already"
+
+
+def _workspace(info: Any) -> Iterator[str]:
+    """Whether the workspace can be written, holds holes, and has room."""
+    workspace = Path(info.manifest.bootstrapper["workspace"])
+    folder = workspace
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        can = probe(folder)
+        status = os.statvfs(folder)
+    except OSError as error:
+        yield f"nothing can be written in {folder}: {error.strerror}"
+        return
+    size = int(info.volume.size.bytes) if hasattr(info.volume, "size") else LEAST_SPACE
+    free = status.f_bavail * status.f_frsize
+    if "sparse" in info.manifest.plugins and not can.sparse:
+        yield f"the filesystem of {folder} cannot hold sparse files"
+    if free < min(size, LEAST_SPACE):
+        yield (
+            f"the filesystem of {folder} has {human(free)} left, and a build needs at least "
+            f"{human(min(size, LEAST_SPACE))}"
+        )

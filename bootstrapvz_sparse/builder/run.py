@@ -1,0 +1,237 @@
+"""Run a manifest, and leave nothing behind when that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+
+from .. import upstream
+from . import leftovers
+from .console import ConsoleHandler
+from .preflight import problems
+
+log = logging.getLogger(__name__)
+
+# sudo, su and cron leave these out of PATH, and mkfs and losetup are there
+SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+class BuildError(Exception):
+    """The build cannot be done or has failed; the text says why, in a line or a few."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of bootstrap-vz itself; ``log`` is a folder, or None for no log file."""
+
+    manifest: Path
+    log: Path | None = Path("/var/log/bootstrap-vz")
+    debug: bool = False
+    dry_run: bool = False
+    pause_on_error: bool = False
+    colour: bool = False
+
+
+def build(options: Options) -> None:
+    """Build the image that the manifest describes.
+
+    :raises BuildError: what is wrong; nothing was created, or all of it was undone
+    """
+    _prepare_environment()
+    try:
+        upstream.install()
+    except ImportError as error:
+        raise BuildError(str(error)) from error
+    if os.geteuid() != 0 and not options.dry_run:
+        raise BuildError("building an image needs root; --dry-run does not")
+    manifest = _load(options.manifest)
+    with _logging(options) as (console, logfile):
+        try:
+            _run(manifest, options)
+        except BaseException as error:
+            console.finish()
+            if isinstance(error, BuildError) or not isinstance(
+                error, (Exception, KeyboardInterrupt)
+            ):
+                raise
+            where = f"\nlog: {logfile}" if logfile else ""
+            raise BuildError(f"{_cause(error)}{where}") from error
+        console.finish()
+
+
+def _prepare_environment() -> None:
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    folders += [folder for folder in SYSTEM_FOLDERS if folder not in folders]
+    os.environ["PATH"] = os.pathsep.join(folders)
+    # what programs print is parsed, and the host's language need not exist in the image
+    os.environ["LC_ALL"] = "C.UTF-8"
+    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+
+
+def _load(path: Path) -> Any:
+    """The validated manifest at ``path``."""
+    from bootstrapvz.base.manifest import Manifest
+    from bootstrapvz.common.exceptions import ManifestError
+    from bootstrapvz.common.releases import UnknownReleaseException
+
+    try:
+        manifest = Manifest(path=str(path))
+    except ManifestError as error:
+        place = ".".join(str(key) for key in error.data_path or ())
+        raise BuildError(f"{path}: {place}: {error.message}") from error
+    except UnknownReleaseException as error:
+        raise BuildError(f"{path}: system.release: {error}") from error
+    except yaml.YAMLError as error:
+        raise BuildError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+    except ImportError as error:
+        raise BuildError(f"{path}: no such provider or plugin: {error}") from error
+    except Exception as error:
+        raise BuildError(f"{path}: {_cause(error)}") from error
+    # mount points are compared with absolute paths, without links
+    workspace = os.path.realpath(manifest.bootstrapper["workspace"])
+    manifest.bootstrapper["workspace"] = workspace
+    return manifest
+
+
+@contextlib.contextmanager
+def _logging(options: Options) -> Iterator[tuple[ConsoleHandler, Path | None]]:
+    """The console, and the path of the log file, for the time of one build."""
+    from bootstrapvz.base.log import get_file_handler, get_log_filename
+
+    root = logging.getLogger()
+    console = ConsoleHandler(sys.stderr, colour=options.colour, debug=options.debug)
+    handlers: list[logging.Handler] = [console]
+    logfile = None
+    if options.log is not None:
+        logfile = options.log.absolute() / get_log_filename(str(options.manifest))
+        try:
+            handlers.append(get_file_handler(path=str(logfile), debug=True))
+        except OSError as error:
+            raise BuildError(
+                f"cannot write the log {logfile}: {error.strerror} (--log FOLDER, or --log -)"
+            ) from error
+    level = root.level
+    root.setLevel(logging.NOTSET)
+    for handler in handlers:
+        root.addHandler(handler)
+    try:
+        yield console, logfile
+    finally:
+        root.setLevel(level)
+        for handler in handlers:
+            root.removeHandler(handler)
+            handler.close()
+
+
+def _run(manifest: Any, options: Options) -> None:
+    """What ``bootstrapvz.base.main.run`` does, and in addition a look ahead and a clean end."""
+    from bootstrapvz.base.bootstrapinfo import BootstrapInformation
+    from bootstrapvz.base.tasklist import TaskList, load_tasks
+
+    tasks = load_tasks("resolve_tasks", manifest)
+    info = BootstrapInformation(manifest=manifest, debug=options.debug)
+    if not options.dry_run and (found := list(problems(info, tasks))):
+        raise BuildError("\n".join(f"{options.manifest}: {problem}" for problem in found))
+    tasklist = TaskList(tasks)
+    workspace_is_new = not os.path.exists(manifest.bootstrapper["workspace"])
+    try:
+        with _termination_interrupts():
+            tasklist.run(info=info, dry_run=options.dry_run)
+    except (Exception, KeyboardInterrupt) as error:
+        log.exception(error)
+        if options.pause_on_error:
+            input("Press Enter to commence rollback")
+        if not options.dry_run:
+            with _uninterrupted():
+                _roll_back(manifest, info, tasklist)
+            if workspace_is_new:
+                with contextlib.suppress(OSError):
+                    os.rmdir(manifest.bootstrapper["workspace"])
+        raise
+
+
+def _roll_back(manifest: Any, info: Any, tasklist: Any) -> None:
+    """Undo what the completed tasks did, and whatever the one that failed left half-done."""
+    from bootstrapvz.base.tasklist import TaskList, load_tasks
+
+    log.error("Rolling back")
+    workspace = Path(info.workspace)
+    leftovers.end_processes(workspace)
+    known = set()
+    if hasattr(info, "root"):
+        registered = getattr(info.volume.partition_map.root, "mounts", {})
+        known = {info.root, *(os.path.join(info.root, mount) for mount in registered)}
+    leftovers.unmount(workspace, keep=known)
+
+    def counter_task(taskset: set[Any], task: Any, counter: Any) -> None:
+        completed = tasklist.tasks_completed
+        if task in completed and counter not in completed:
+            taskset.add(counter)
+
+    try:
+        tasks = load_tasks(
+            "resolve_rollback_tasks", manifest, tasklist.tasks_completed, counter_task
+        )
+        TaskList(tasks).run(info=info, dry_run=False)
+    except Exception as error:
+        log.exception(error)
+    for line in leftovers.release(workspace):
+        log.error(line)
+    if not leftovers.mounts(workspace):
+        shutil.rmtree(workspace, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the build the way Ctrl-C does: with a rollback."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    with _handlers(interrupt, signal.SIGTERM, signal.SIGHUP):
+        yield
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A rollback runs to its end: a second Ctrl-C would leave half of it behind."""
+    with _handlers(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        yield
+
+
+@contextlib.contextmanager
+def _handlers(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong, in one line."""
+    if isinstance(error, KeyboardInterrupt):
+        return f"interrupted {error}".rstrip()
+    if isinstance(error, subprocess.CalledProcessError):
+        lines = [line for line in (error.output or "").splitlines() if line.strip()]
+        said = f": {lines[-1].strip()}" if lines else ""
+        command = error.cmd if isinstance(error.cmd, str) else shlex.join(error.cmd)
+        if len(command) > 80:
+            command = f"{command[:77]}..."
+        return f"`{command}' ended with status {error.returncode}{said}"
+    text = " ".join(str(error).split())
+    return text or type(error).__name__

@@ -1,0 +1,108 @@
+"""Sets of bytes of a file: half-open ranges, sorted, merged; and where a file has data.
+
+A set of bytes is a list of ``(start, end)`` pairs, both in bytes, ``start < end``, in ascending
+order, no two of them overlapping or touching.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+
+Range = tuple[int, int]
+Ranges = list[Range]
+
+
+def union(*sets: Iterable[Range]) -> Ranges:
+    """All bytes that are in any of ``sets``, whose ranges may be unsorted, overlap or be empty."""
+    merged: Ranges = []
+    for start, end in sorted(pair for ranges in sets for pair in ranges):
+        if start >= end:
+            continue
+        if merged and start <= merged[-1][1]:
+            if end > merged[-1][1]:
+                merged[-1] = (merged[-1][0], end)
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def intersection(first: Ranges, second: Ranges) -> Ranges:
+    """The bytes that are in both sets."""
+    common: Ranges = []
+    i = j = 0
+    while i < len(first) and j < len(second):
+        start = max(first[i][0], second[j][0])
+        end = min(first[i][1], second[j][1])
+        if start < end:
+            common.append((start, end))
+        if first[i][1] <= second[j][1]:
+            i += 1
+        else:
+            j += 1
+    return common
+
+
+def complement(ranges: Ranges, size: int) -> Ranges:
+    """The bytes of ``[0, size)`` that are not in ``ranges``."""
+    rest: Ranges = []
+    position = 0
+    for start, end in ranges:
+        if start >= size:
+            break
+        if start > position:
+            rest.append((position, start))
+        position = end
+    if position < size:
+        rest.append((position, size))
+    return rest
+
+
+def difference(first: Ranges, second: Ranges) -> Ranges:
+    """The bytes of ``first`` that are not in ``second``."""
+    return intersection(first, complement(second, first[-1][1])) if first else []
+
+
+def align_inwards(ranges: Ranges, block: int, size: int) -> Ranges:
+    """The whole blocks of ``block`` bytes within ``ranges``.
+
+    The last block of a file of ``size`` bytes counts as whole where the file ends in it.
+    """
+    aligned: Ranges = []
+    for start, end in ranges:
+        first = -(-start // block) * block
+        last = end if end == size else end // block * block
+        if first < last:
+            aligned.append((first, last))
+    return aligned
+
+
+def total(ranges: Iterable[Range]) -> int:
+    """How many bytes the ranges hold."""
+    return sum(end - start for start, end in ranges)
+
+
+def data(fd: int, size: int) -> Iterator[Range]:
+    """The ranges of the file that may hold something else than zeros (``SEEK_DATA``, lseek(2)).
+
+    Blocks that are allocated but were never written are reported as holes once the file's pages
+    are clean: call ``os.fsync`` before. A filesystem that knows no holes reports none.
+    """
+    position = 0
+    while position < size:
+        try:
+            start = os.lseek(fd, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no more data
+                return
+            raise
+        if start >= size:
+            return
+        position = min(os.lseek(fd, start, os.SEEK_HOLE), size)
+        yield start, position
+
+
+def allocated(status: os.stat_result) -> int:
+    """Bytes that the file occupies: ``st_blocks`` is in units of 512 bytes, stat(2)."""
+    return status.st_blocks * 512

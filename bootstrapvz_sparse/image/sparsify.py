@@ -1,0 +1,111 @@
+"""Make an image that is in use by nobody as sparse as it can be, in place."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .extents import Ranges, allocated, complement, data, total, union
+from .filesystems import NotTrusted, free_ranges
+from .holes import punch
+from .zeros import zero_blocks
+
+
+class Refused(Exception):
+    """The image is left as it is; the text says why, in a line."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was done to an image; all sizes in bytes.
+
+    ``free``: what the filesystems call free, allocated or not. ``zero``: what was found zero
+    among the rest. ``notes``: what was left alone, and why.
+    """
+
+    apparent: int
+    before: int
+    after: int
+    free: int
+    zero: int
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def sparsify(path: Path, filesystems: Ranges, *, reclaim: bool = True) -> Report:
+    """Free every block of the image at ``path`` that needs no disk space, in place.
+
+    First what each of the ``filesystems`` (its byte range in the image) calls free, unless
+    ``reclaim`` is false; then each block that holds only zeros; and what is allocated without
+    ever having been written. Can be interrupted at any point: each step leaves a valid image.
+
+    :raises Refused: somebody else uses the image
+    :raises NotSupported: the filesystem that the image lies on cannot punch holes
+    :raises OSError: the image cannot be read or written
+    """
+    started = time.perf_counter()
+    with _exclusively(path) as fd:
+        os.fsync(fd)
+        status = os.fstat(fd)
+        size = status.st_size
+        free, notes = _free(fd, filesystems) if reclaim else ([], [])
+        for start, end in free:
+            punch(fd, start, end)  # the kernel zeroes what is free of the blocks at the ends
+        written = list(data(fd, size))
+        zero = union(zero_blocks(fd, written, os.fstatvfs(fd).f_frsize))
+        for start, end in union(zero, complement(written, size)):
+            punch(fd, start, end)
+        os.fsync(fd)
+        return Report(
+            apparent=size,
+            before=allocated(status),
+            after=allocated(os.fstat(fd)),
+            free=total(free),
+            zero=total(zero),
+            seconds=time.perf_counter() - started,
+            notes=tuple(notes),
+        )
+
+
+def _free(fd: int, filesystems: Ranges) -> tuple[Ranges, list[str]]:
+    free: list[Ranges] = []
+    notes = []
+    for start, end in filesystems:
+        try:
+            _, ranges = free_ranges(fd, start, end)
+            free.append(ranges)
+        except NotTrusted as reason:
+            notes.append(f"free blocks of the filesystem at byte {start} left alone: {reason}")
+    return union(*free), notes
+
+
+@contextmanager
+def _exclusively(path: Path) -> Iterator[int]:
+    """Open the image for writing, and refuse it where somebody else has it open for that."""
+    with path.open("r+b", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno != errno.EWOULDBLOCK:
+                raise
+            raise Refused(f"{path} is locked by another program") from error
+        for device in loop_devices(path):
+            raise Refused(f"{path} is attached to {device}")
+        yield file.fileno()
+
+
+def loop_devices(path: Path) -> Iterator[str]:
+    """The loop devices that the image at ``path`` is attached to, ``/dev/loop0`` and so on."""
+    for attribute in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            backing = attribute.read_text().rstrip("\n")
+            if os.path.samefile(backing, path):
+                yield f"/dev/{attribute.parent.parent.name}"
+        except OSError:
+            continue  # detached meanwhile, or its file is gone

@@ -1,0 +1,50 @@
+"""Blocks that hold nothing but zeros."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+
+from .extents import Range
+
+CHUNK = 1 << 20
+AHEAD = 8 * CHUNK  # a cold cache wants to be told early what comes, a warm one does not mind
+
+
+def zero_blocks(fd: int, ranges: Iterable[Range], block: int) -> Iterator[Range]:
+    """Read ``ranges`` of the file once and yield the blocks of ``block`` bytes that are zero.
+
+    A block at the end of a range that is not whole counts where all that it has is zero. Ranges
+    are expected to start on a block. Takes the memory of a few MiB, whatever the file's size.
+
+    :raises OSError: the file cannot be read, or became shorter meanwhile
+    """
+    chunk = max(CHUNK // block, 1) * block
+    zeros = bytes(chunk)
+    buffer = bytearray(chunk)
+    view = memoryview(buffer)
+    for start, end in ranges:
+        for position in range(start, end, chunk):
+            length = min(chunk, end - position)
+            os.posix_fadvise(fd, position + chunk, AHEAD, os.POSIX_FADV_WILLNEED)
+            if os.preadv(fd, [view[:length]], position) < length:
+                raise OSError(errno.EIO, "the file became shorter while it was read")
+            for first, last in _zero_runs(buffer, length, zeros, block):
+                yield position + first, position + last
+
+
+def _zero_runs(buffer: bytearray, length: int, zeros: bytes, block: int) -> Iterator[Range]:
+    if buffer.startswith(zeros if length == len(zeros) else zeros[:length]):
+        yield 0, length
+        return
+    zero_block = zeros[:block]
+    # a block that is zero begins with a zero byte, and few others do
+    first_bytes = buffer[:length:block]
+    index = first_bytes.find(0)
+    while index >= 0:
+        start = index * block
+        end = min(start + block, length)
+        if buffer.startswith(zero_block if end - start == block else zeros[: end - start], start):
+            yield start, end
+        index = first_bytes.find(0, index + 1)
