@@ -42,9 +42,11 @@ class ConsoleHandler(logging.Handler):
 
     def finish(self) -> None:
         """The running task has ended: show its time."""
-        if self.task is not None:
-            begin = "" if self.open_line else f"{self.task} ... "
-            self.write(f"{begin}{time.monotonic() - self.began:.1f} s\n")
+        seconds = time.monotonic() - self.began
+        if self.open_line:
+            self.write(f"{seconds:.1f} s\n")
+        elif self.task is not None and seconds >= 1:  # it has said something meanwhile
+            self.write(f"{self.task} ... {seconds:.1f} s\n")
         self.task, self.open_line = None, False
 
     def write(self, text: str) -> None:

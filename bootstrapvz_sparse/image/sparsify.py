@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .extents import Ranges, allocated, complement, data, total, union
-from .filesystems import NotTrusted, free_ranges
+from .filesystems import NotTrusted, unneeded
 from .holes import punch
 from .zeros import zero_blocks
 
@@ -25,14 +25,15 @@ class Refused(Exception):
 class Report:
     """What was done to an image; all sizes in bytes.
 
-    ``free``: what the filesystems call free, allocated or not. ``zero``: what was found zero
-    among the rest. ``notes``: what was left alone, and why.
+    ``free`` and ``journal``: what the filesystems do not need, allocated or not. ``zero``: what
+    was found zero among the rest. ``notes``: what was left alone, and why.
     """
 
     apparent: int
     before: int
     after: int
     free: int
+    journal: int
     zero: int
     seconds: float
     notes: tuple[str, ...]
@@ -41,7 +42,7 @@ class Report:
 def sparsify(path: Path, filesystems: Ranges, *, reclaim: bool = True) -> Report:
     """Free every block of the image at ``path`` that needs no disk space, in place.
 
-    First what each of the ``filesystems`` (its byte range in the image) calls free, unless
+    First what each of the ``filesystems`` (its byte range in the image) does not need, unless
     ``reclaim`` is false; then each block that holds only zeros; and what is allocated without
     ever having been written. Can be interrupted at any point: each step leaves a valid image.
 
@@ -54,8 +55,8 @@ def sparsify(path: Path, filesystems: Ranges, *, reclaim: bool = True) -> Report
         os.fsync(fd)
         status = os.fstat(fd)
         size = status.st_size
-        free, notes = _free(fd, filesystems) if reclaim else ([], [])
-        for start, end in free:
+        free, journal, notes = _unneeded(fd, filesystems if reclaim else [])
+        for start, end in union(free, journal):
             punch(fd, start, end)  # the kernel zeroes what is free of the blocks at the ends
         written = list(data(fd, size))
         zero = union(zero_blocks(fd, written, os.fstatvfs(fd).f_frsize))
@@ -67,22 +68,26 @@ def sparsify(path: Path, filesystems: Ranges, *, reclaim: bool = True) -> Report
             before=allocated(status),
             after=allocated(os.fstat(fd)),
             free=total(free),
+            journal=total(journal),
             zero=total(zero),
             seconds=time.perf_counter() - started,
             notes=tuple(notes),
         )
 
 
-def _free(fd: int, filesystems: Ranges) -> tuple[Ranges, list[str]]:
-    free: list[Ranges] = []
+def _unneeded(fd: int, filesystems: Ranges) -> tuple[Ranges, Ranges, list[str]]:
+    free: Ranges = []
+    journal: Ranges = []
     notes = []
     for start, end in filesystems:
         try:
-            _, ranges = free_ranges(fd, start, end)
-            free.append(ranges)
+            found = unneeded(fd, start, end)
         except NotTrusted as reason:
             notes.append(f"free blocks of the filesystem at byte {start} left alone: {reason}")
-    return union(*free), notes
+        else:
+            free += found.free
+            journal += found.journal
+    return free, journal, notes
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a filesystem itself says is free, one module for each that is known.
+"""What a filesystem itself says it does not need, one module for each that is known.
 
 A reader answers with byte ranges of the image, or raises :class:`NotTrusted` and says why: then
 nothing counts as free there. It reads metadata only and never writes.
@@ -8,26 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..extents import Ranges
 from . import ext
-from .trust import NotTrusted
+from .trust import NotTrusted, Unneeded
 
-Reader = Callable[[int, int, int], Ranges]
+Recognise = Callable[[int, int], bool]
+Read = Callable[[int, int, int], Unneeded]
 
-READERS: dict[str, tuple[Callable[[int, int], bool], Reader]] = {
-    "ext2/3/4": (ext.recognise, ext.free_ranges),
-}
+READERS: tuple[tuple[Recognise, Read], ...] = ((ext.recognise, ext.unneeded),)
 
 
-def free_ranges(fd: int, start: int, end: int) -> tuple[str, Ranges]:
-    """The name of the filesystem between the bytes ``start`` and ``end``, and what it calls free.
+def unneeded(fd: int, start: int, end: int) -> Unneeded:
+    """What the filesystem between the bytes ``start`` and ``end`` of the image does not need.
 
     :raises NotTrusted: no filesystem that is known, or one that is not in order
     """
-    for name, (recognise, reader) in READERS.items():
+    for recognise, read in READERS:
         if recognise(fd, start):
-            return name, reader(fd, start, end)
+            return read(fd, start, end)
     raise NotTrusted("no filesystem whose free blocks can be told")
 
 
-__all__ = ["NotTrusted", "free_ranges"]
+__all__ = ["NotTrusted", "Unneeded", "unneeded"]

@@ -1,9 +1,9 @@
-"""Free blocks of ext2, ext3 and ext4, from the bitmaps in the image.
+"""What ext2, ext3 and ext4 do not need, from the bitmaps in the image and from its journal.
 
 On-disk format: https://docs.kernel.org/filesystems/ext4/ ; names of fields and flags are those
 of that page. A filesystem is trusted only when it was cleanly unmounted, has no error and no
 journal to replay, has no feature unknown here, and when every checksum and every count of free
-blocks agrees. All numbers are little endian.
+blocks agrees. All numbers are little endian, but for those of the journal.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..extents import Range, Ranges, complement, union
-from .trust import NotTrusted
+from ..extents import Range, Ranges, complement, intersection, union
+from .trust import NotTrusted, Unneeded
 
 SUPERBLOCK = 1024  # bytes from the start of the filesystem, and its size
 MAGIC = 0xEF53
 
 VALID, ERROR = 0x1, 0x2  # s_state
 
+COMPAT_HAS_JOURNAL = 0x4
 COMPAT_SPARSE_SUPER2 = 0x200
 
 INCOMPAT_RECOVER = 0x4
@@ -48,6 +49,17 @@ KNOWN_RO_COMPAT |= 0x2000 | 0x8000
 
 BLOCK_UNINIT = 0x2  # bg_flags: the bitmap was never written, all but metadata is free
 
+JOURNAL_INODE = 8
+INODE_USES_EXTENTS = 0x80000  # i_flags
+EXTENT_MAGIC = 0xF30A
+UNWRITTEN = 32768  # ee_len above this: that many less, and not written yet
+
+JOURNAL_MAGIC = 0xC03B3998
+JOURNAL_SUPERBLOCKS = (3, 4)  # h_blocktype
+JOURNAL_CSUM = 0x8 | 0x10
+# s_feature_incompat of the journal: revoke 64bit async_commit csum_v2 csum_v3 fast_commit
+KNOWN_JOURNAL = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20
+
 
 def recognise(fd: int, start: int) -> bool:
     """Tell whether an ext2/3/4 superblock lies where one would if the filesystem did at ``start``.
@@ -57,15 +69,19 @@ def recognise(fd: int, start: int) -> bool:
     return os.pread(fd, 2, start + SUPERBLOCK + 0x38) == struct.pack("<H", MAGIC)
 
 
-def free_ranges(fd: int, start: int, end: int) -> Ranges:
-    """The bytes that the ext2/3/4 filesystem between ``start`` and ``end`` calls free.
+def unneeded(fd: int, start: int, end: int) -> Unneeded:
+    """What the ext2/3/4 filesystem between the bytes ``start`` and ``end`` of the image can lose.
 
-    Both in bytes of the image, as is the answer. Reads superblock, group descriptors and block
-    bitmaps, and nothing else.
+    Reads superblock, group descriptors, block bitmaps, and where the journal lies; nothing else.
 
     :raises NotTrusted: something does not agree; the text says what
     """
-    return _Reader(fd, start, end).free_ranges()
+    reader = _Reader(fd, start, end)
+    free = reader.free_blocks()
+    journal = reader.journal_log()
+    if intersection(free, journal):
+        raise NotTrusted("blocks of its journal are called free")
+    return Unneeded(free=reader.to_bytes(free), journal=reader.to_bytes(journal))
 
 
 @dataclass(frozen=True)
@@ -120,7 +136,9 @@ class _Reader:
         self.free = u32(0x0C) | (u32(0x158) << 32 if wide else 0)
         self.per_group = u32(0x20)
         self.clusters_per_group = u32(0x24)
-        inodes_per_group, inode_size = u32(0x28), u16(0x58) if dynamic else 128
+        self.inodes_per_group = u32(0x28)
+        self.inode_size = u16(0x58) if dynamic else 128
+        self.journal_inode = u32(0xE0) if self.compat & COMPAT_HAS_JOURNAL else 0
         self.cluster = 1  # blocks of a cluster
         if ro_compat & RO_COMPAT_BIGALLOC:
             self.cluster = (1024 << u32(0x1C)) // self.block
@@ -135,15 +153,15 @@ class _Reader:
             or self.cluster < 1
             or not 1 <= self.clusters_per_group <= 8 * self.block
             or self.per_group != self.clusters_per_group * self.cluster
-            or not 1 <= inodes_per_group <= 8 * self.block
-            or not 128 <= inode_size <= self.block
+            or not 1 <= self.inodes_per_group <= 8 * self.block
+            or not 128 <= self.inode_size <= self.block
             or not 32 <= self.descriptor <= self.block
             or self.descriptor & (self.descriptor - 1)
         ):
             raise NotTrusted("the superblock contradicts itself")
         if self.blocks * self.block > self.end - self.start:
             raise NotTrusted("the filesystem is larger than the space it has")
-        self.inode_table_blocks = -(-inodes_per_group * inode_size // self.block)
+        self.inode_table_blocks = -(-self.inodes_per_group * self.inode_size // self.block)
         self.group_count = -(-(self.blocks - self.first) // self.per_group)
         self.descriptors_per_block = self.block // self.descriptor
         self.groups = self.read_groups()
@@ -156,6 +174,15 @@ class _Reader:
         if len(found) < length:
             raise NotTrusted("the image ends within its metadata")
         return found
+
+    def read_block(self, number: int) -> bytes:
+        if not self.first <= number < self.blocks:
+            raise NotTrusted(f"block {number} is asked for, which it does not have")
+        return self.read(number * self.block, self.block)
+
+    def to_bytes(self, blocks: Ranges) -> Ranges:
+        """Byte ranges of the image, of ranges of block numbers."""
+        return [(self.start + a * self.block, self.start + b * self.block) for a, b in blocks]
 
     def has_super(self, group: int) -> bool:
         """Whether the group holds a copy of the superblock and of the descriptors."""
@@ -243,7 +270,8 @@ class _Reader:
                 if within in (0, 1, self.descriptors_per_block - 1):
                     yield first + has_super, first + has_super + 1
 
-    def free_ranges(self) -> Ranges:
+    def free_blocks(self) -> Ranges:
+        """Ranges of the block numbers that the bitmaps call free."""
         metadata = union(self.metadata())
         starts = [start for start, _ in metadata]
         free: Ranges = []
@@ -269,10 +297,7 @@ class _Reader:
             raise NotTrusted(
                 f"{counted * self.cluster} blocks are free, and the superblock says {self.free}"
             )
-        return union(
-            (self.start + first * self.block, self.start + last * self.block)
-            for first, last in free
-        )
+        return union(free)
 
     def bitmaps(self) -> Iterator[tuple[_Group, bytes | None]]:
         """Each group with its block bitmap, or None where none was ever written."""
@@ -321,6 +346,121 @@ class _Reader:
         return [
             (first + start, first + end) for start, end in complement(union(used), last - first)
         ]
+
+    def journal_log(self) -> Ranges:
+        """Ranges of the block numbers of an empty journal, but for its superblock.
+
+        Nobody reads the log of a journal that has nothing to replay, and it is written from its
+        beginning again: the first mount finds zeros there, as after mkfs.
+        """
+        if self.journal_inode == 0:
+            return []  # none, or on another device
+        if self.journal_inode != JOURNAL_INODE:
+            raise NotTrusted("its journal is an unknown inode")
+        extents = self.inode_extents(self.journal_inode)
+        if not extents or extents[0][0] != 0:
+            raise NotTrusted("its journal has no first block")
+        raw = self.read_block(extents[0][1])[:1024]
+        magic, kind, _, block, length, first, _, log_start, error = struct.unpack_from(">9I", raw)
+        if magic != JOURNAL_MAGIC or kind not in JOURNAL_SUPERBLOCKS or block != self.block:
+            raise NotTrusted("its journal has no superblock")
+        if log_start or error:
+            raise NotTrusted("its journal is not empty, or has an error")
+        features = int.from_bytes(raw[0x28:0x2C], "big") if kind == 4 else 0
+        if features & ~KNOWN_JOURNAL:
+            raise NotTrusted(f"its journal has unknown features: {features:#x}")
+        if features & JOURNAL_CSUM:
+            expected = crc32c(raw[:0xFC] + bytes(4) + raw[0x100:])
+            if expected != int.from_bytes(raw[0xFC:0x100], "big"):
+                raise NotTrusted("wrong checksum of the superblock of the journal")
+        log: Ranges = []
+        for logical, physical, count in extents:
+            begin, end = max(logical, first, 1), min(logical + count, length)
+            log.append((physical + begin - logical, physical + end - logical))
+        return union(log)
+
+    def inode_extents(self, number: int) -> list[tuple[int, int, int]]:
+        """The blocks of a file: (first logical block, first physical block, count) of each run."""
+        group, index = divmod(number - 1, self.inodes_per_group)
+        if group >= self.group_count:
+            raise NotTrusted(f"inode {number} is asked for, which it does not have")
+        place = self.groups[group].inode_table * self.block + index * self.inode_size
+        raw = self.read(place, self.inode_size)
+        seed = 0
+        if self.metadata_csum:
+            seed = crc32c(struct.pack("<I", number), self.seed)
+            seed = crc32c(raw[0x64:0x68], seed)  # i_generation
+            self.check_inode(number, raw, seed)
+        tree = raw[0x28:0x64]
+        if int.from_bytes(raw[0x20:0x24], "little") & INODE_USES_EXTENTS:
+            extents = list(self.extent_tree(tree, seed, depth=None))
+        else:
+            extents = list(self.block_map(tree))
+        extents.sort()
+        position = 0
+        for logical, physical, count in extents:
+            if logical < position or physical < self.first or physical + count > self.blocks:
+                raise NotTrusted(f"inode {number} has impossible blocks")
+            position = logical + count
+        return extents
+
+    def check_inode(self, number: int, raw: bytes, seed: int) -> None:
+        found = int.from_bytes(raw[0x7C:0x7E], "little")
+        cleared = raw[:0x7C] + b"\0\0" + raw[0x7E:]
+        if self.inode_size > 128 and int.from_bytes(raw[0x80:0x82], "little") >= 4:
+            found |= int.from_bytes(raw[0x82:0x84], "little") << 16
+            cleared = cleared[:0x82] + b"\0\0" + cleared[0x84:]
+            mask = 0xFFFFFFFF
+        else:
+            mask = 0xFFFF
+        if crc32c(cleared, seed) & mask != found:
+            raise NotTrusted(f"wrong checksum of inode {number}")
+
+    def extent_tree(
+        self, node: bytes, seed: int, depth: int | None
+    ) -> Iterator[tuple[int, int, int]]:
+        """The leaves below ``node``, whose depth must be ``depth``, None at the root."""
+        magic, entries, most, found_depth = struct.unpack_from("<HHHH", node)
+        if (
+            magic != EXTENT_MAGIC
+            or entries > most
+            or 12 * (most + 1) > len(node)
+            or (found_depth > 5 if depth is None else found_depth != depth)
+        ):
+            raise NotTrusted("a broken extent tree")
+        if depth is not None and self.metadata_csum:
+            tail = 12 * (most + 1)
+            if crc32c(node[:tail], seed) != int.from_bytes(node[tail : tail + 4], "little"):
+                raise NotTrusted("wrong checksum of an extent tree")
+        for entry in range(12, 12 * (entries + 1), 12):
+            if found_depth:
+                _, low, high = struct.unpack_from("<IIH", node, entry)
+                yield from self.extent_tree(
+                    self.read_block(low | high << 32), seed, found_depth - 1
+                )
+            else:
+                logical, length, high, low = struct.unpack_from("<IHHI", node, entry)
+                count = length - UNWRITTEN if length > UNWRITTEN else length
+                yield logical, low | high << 32, count
+
+    def block_map(self, pointers: bytes) -> Iterator[tuple[int, int, int]]:
+        """The blocks of a file of ext2 or ext3: twelve direct, and one of each indirection."""
+        per_block = self.block // 4
+        logical = 0
+        for index, pointer in enumerate(struct.unpack("<15I", pointers)):
+            depth = max(index - 11, 0)
+            if pointer:
+                yield from self.indirect(pointer, depth, logical)
+            logical += per_block**depth
+
+    def indirect(self, pointer: int, depth: int, logical: int) -> Iterator[tuple[int, int, int]]:
+        if depth == 0:
+            yield logical, pointer, 1
+            return
+        span = (self.block // 4) ** (depth - 1)
+        for index, (below,) in enumerate(struct.iter_unpack("<I", self.read_block(pointer))):
+            if below:
+                yield from self.indirect(below, depth - 1, logical + index * span)
 
 
 def _refuse_state(state: int, incompat: int, ro_compat: int) -> None:

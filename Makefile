@@ -1,0 +1,62 @@
+# make image [MANIFEST=manifests/kvm-trixie.yml]    build an image
+# make boot [IMAGE=images/NAME.raw]                 boot it (by default the newest) in QEMU
+# make test                                         everything that this machine can test
+# make lint
+
+MANIFEST ?= manifests/kvm-bookworm.yml
+IMAGE ?= $(shell ls -t images/*.raw 2>/dev/null | head -n 1)
+PYTHON ?= python3
+VENV = .venv
+SUDO = $(shell test "$$(id -u)" = 0 || echo sudo)
+
+BUILD_PACKAGES = python3 python3-venv debootstrap e2fsprogs mount util-linux
+BOOT_PACKAGES = python3 qemu-system-x86
+TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) btrfs-progs exfat-fuse exfatprogs xfsprogs zerofree
+
+# Install those of the Debian packages that are not there yet.
+missing = $$(for package in $(1); do \
+	dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; \
+	done)
+apt = @set -- $(call missing,$(1)); test $$\# = 0 || { \
+	$(SUDO) apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends "$$@"; }
+
+.PHONY: image boot test lint install-build install-boot install-test
+
+image: install-build $(VENV)/build
+	$(SUDO) $(VENV)/bin/bvz-sparse build --log images/log $(MANIFEST)
+
+boot: install-boot
+	@test -n "$(IMAGE)" || { echo 'there is no image: run make image first' >&2; exit 1; }
+	$(PYTHON) tests/build/boot.py $(IMAGE)
+
+test: install-test lint
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+install-build:
+	$(call apt,$(BUILD_PACKAGES))
+
+install-boot:
+	$(call apt,$(BOOT_PACKAGES))
+
+# Where nothing can be installed the tests say themselves what they miss.
+install-test:
+	@test "$$(id -u)" = 0 || sudo -n true 2>/dev/null || \
+		{ echo 'neither root nor sudo: no Debian packages are installed'; exit 0; }
+	$(if $(shell test "$$(id -u)" = 0 || sudo -n true 2>/dev/null && echo yes),\
+		$(call apt,$(TEST_PACKAGES)))
+
+$(VENV)/build: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q -e .
+	touch $@
+
+$(VENV)/test: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q -e .[test]
+	touch $@

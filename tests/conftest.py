@@ -1,0 +1,47 @@
+"""Which tests this machine can run, found out by trying what they need."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+MANIFESTS = Path(__file__).parent.parent / "manifests"
+BUILD_PROGRAMS = ("debootstrap", "mkfs.ext4", "qemu-system-x86_64", "zerofree")
+
+
+@cache
+def lack_of_loop() -> str:
+    """Why no filesystem can be mounted from a file here; nothing where it can."""
+    with tempfile.TemporaryDirectory() as folder:
+        image, point = Path(folder, "image"), Path(folder, "point")
+        point.mkdir()
+        with image.open("wb") as file:
+            file.truncate(8 << 20)
+        try:
+            for command in (["mkfs.ext4", "-q", image], ["mount", "-o", "loop", image, point]):
+                subprocess.run(command, check=True, capture_output=True, text=True)
+        except FileNotFoundError as error:
+            return f"the program {error.filename} is not there"
+        except subprocess.CalledProcessError as error:
+            return f"no loop mounts: {error.stderr.strip()}"
+        subprocess.run(["umount", point], check=True)
+    return ""
+
+
+@cache
+def lack_of_build() -> str:
+    missing = [program for program in BUILD_PROGRAMS if shutil.which(program) is None]
+    return f"programs are not there: {', '.join(missing)}" if missing else lack_of_loop()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, lack in (("loop", lack_of_loop), ("build", lack_of_build)):
+        if item.get_closest_marker(marker) and lack():
+            # a test that CI silently skips proves nothing
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(lack())
