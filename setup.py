@@ -24,7 +24,7 @@ setup(
         "bootstrapvz_sparse": ["manifest-schema.yml", "py.typed"],
         "bootstrapvz_sparse.upstream": ["assets/*/*"],
     },
-    install_requires=["bootstrap-vz", "jsonschema", "PyYAML", "termcolor"],
+    install_requires=["bootstrap-vz", "jsonschema", "PyYAML", "termcolor>=2.3"],
     extras_require={
         "test": ["build", "hypothesis", "mypy", "pytest", "ruff", "types-PyYAML"],
     },

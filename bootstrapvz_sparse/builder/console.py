@@ -38,7 +38,9 @@ class ConsoleHandler(logging.Handler):
             self.write("\n")
             self.open_line = False
         colour = COLOURS.get(record.levelno)
-        self.write((colored(text, colour) if self.colour and colour else text) + "\n")
+        self.write(
+            (colored(text, colour, force_color=True) if self.colour and colour else text) + "\n"
+        )
 
     def finish(self) -> None:
         """The running task has ended: show its time."""

@@ -1,0 +1,103 @@
+"""What build filesystems can do, and sparsifying on each of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bootstrapvz_sparse.image.extents import allocated
+from bootstrapvz_sparse.image.holes import NotSupported, probe
+from bootstrapvz_sparse.image.sparsify import Refused, loop_devices, sparsify
+from tests.loop.mounting import attached, mounted, run
+
+pytestmark = pytest.mark.loop
+SIZE = 320 << 20  # the least that mkfs.xfs takes is 300 MiB
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs"])
+def test_a_filesystem_that_can(kind: str, tmp_path: Path) -> None:
+    with mounted(kind, tmp_path, SIZE) as folder:
+        can = probe(folder)
+        assert can.sparse and can.punch and can.block in (1024, 4096)
+        assert list(folder.iterdir()) in ([], [folder / "lost+found"])
+        image = folder / "image"
+        content = bytes(1 << 20) + os.urandom(1 << 20) + bytes(2 << 20)
+        image.write_bytes(content)
+        report = sparsify(image, [])
+        assert image.read_bytes() == content
+        assert report.after == allocated(image.stat()) == 1 << 20
+
+
+def test_a_filesystem_that_cannot(tmp_path: Path) -> None:
+    with mounted("exfat", tmp_path, SIZE) as folder:
+        can = probe(folder)
+        assert not can.sparse and not can.punch
+        image = folder / "image"
+        image.write_bytes(bytes(1 << 20))
+        with pytest.raises(NotSupported):
+            sparsify(image, [])
+        assert image.read_bytes() == bytes(1 << 20)
+
+
+def test_blocks_that_were_never_written(tmp_path: Path) -> None:
+    with mounted("ext4", tmp_path, SIZE) as folder:
+        image = folder / "image"
+        run("fallocate", "--length", "64M", image)
+        assert allocated(image.stat()) >= 64 << 20
+        assert sparsify(image, []).after == 0
+        assert image.stat().st_size == 64 << 20
+
+
+def test_an_attached_image_is_refused(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(bytes(1 << 20))
+    with attached(image) as device:
+        assert list(loop_devices(image)) == [device]
+        with pytest.raises(Refused, match=f"is attached to {device}"):
+            sparsify(image, [])
+    assert allocated(image.stat()) == 1 << 20
+    assert sparsify(image, []).after == 0
+
+
+def test_a_locked_image_is_refused(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(bytes(1 << 20))
+    with subprocess.Popen(["flock", image, "cat"], stdin=subprocess.PIPE) as holder:
+        while subprocess.run(["flock", "--nonblock", image, "true"]).returncode == 0:
+            pass
+        with pytest.raises(Refused, match="is locked"):
+            sparsify(image, [])
+        assert holder.stdin
+        holder.stdin.close()
+
+
+def test_no_larger_than_by_the_peers(tmp_path: Path) -> None:
+    """The same used filesystem, by zerofree and ``cp --sparse=always``."""
+    with mounted("ext4", tmp_path, SIZE) as folder:
+        for number in range(40):
+            (folder / f"f{number}").write_bytes(os.urandom(2 << 20))
+        (folder / "zeros").write_bytes(bytes(30 << 20))
+        os.sync()  # or nothing of the files to be deleted would reach the image
+        for number in range(0, 40, 2):
+            (folder / f"f{number}").unlink()
+    image = tmp_path / "image-ext4"
+    peer, copy = tmp_path / "peer", tmp_path / "copy"
+    run("cp", "--sparse=never", image, peer)
+    run("zerofree", peer)
+    run("cp", "--sparse=always", "--reflink=never", peer, copy)
+    os.sync()
+    before = allocated(image.stat())
+    after = sparsify(image, [(0, SIZE)]).after
+    assert after <= allocated(copy.stat()) < before - (60 << 20)
+    run("e2fsck", "-fn", image)
+    point = tmp_path / "again"
+    point.mkdir()
+    run("mount", "-o", "loop,ro", image, point)
+    try:
+        assert (point / "zeros").read_bytes() == bytes(30 << 20)
+        assert len(list(point.glob("f*"))) == 20
+    finally:
+        run("umount", point)

@@ -1,0 +1,105 @@
+"""Workspaces that no image can be built in, and what a build may leave behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from bootstrapvz_sparse.builder import leftovers
+from bootstrapvz_sparse.cli import main
+from tests.loop.mounting import mounted, run
+from tests.manifests import write
+
+pytestmark = pytest.mark.loop
+
+
+def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    manifest = write(folder)
+    before = sorted(folder.rglob("*"))
+    assert main(["build", "--log", "/dev/shm/bvz-sparse-test", str(manifest)]) == 1
+    assert sorted(folder.rglob("*")) == before
+    [line] = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_no_holes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with mounted("exfat", tmp_path, 1100 << 20) as folder:
+        assert f"the filesystem of {folder} cannot hold sparse files" in refused(folder, capsys)
+
+
+def test_no_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with mounted("ext4", tmp_path, 64 << 20) as folder:
+        line = refused(folder, capsys)
+        assert "MiB left, and a build needs at least 1.0 GiB" in line
+
+
+def test_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with mounted("tmpfs", tmp_path, 1 << 20) as folder:
+        write(folder)
+        filler = os.open(folder / "filler", os.O_WRONLY | os.O_CREAT)
+        with pytest.raises(OSError, match="No space"):
+            while True:
+                os.write(filler, bytes(4096))
+        os.close(filler)
+        assert main(["build", "--log", "-", str(folder / "manifest.yml")]) == 1
+        assert f"nothing can be written in {folder}" in capsys.readouterr().err
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A folder with a space, and a mount in a mount."""
+    folder = tmp_path / "work space"
+    folder.mkdir()
+    run("mount", "-t", "tmpfs", "tmpfs", folder)
+    (folder / "root").mkdir()
+    run("mount", "-t", "tmpfs", "tmpfs", folder / "root")
+    return folder
+
+
+def test_leftovers_are_found_and_released(workspace: Path, tmp_path: Path) -> None:
+    beside = tmp_path / "work space too"
+    beside.mkdir()
+    run("mount", "-t", "tmpfs", "tmpfs", beside)
+    image = workspace / "volume.raw"
+    with image.open("wb") as file:
+        file.truncate(1 << 20)
+    device = run("losetup", "--find", "--show", image).strip()
+    inside = workspace / "root"
+    for folder in ("bin", "lib", "lib64", "usr"):
+        (inside / folder).mkdir()
+        run("mount", "--bind", f"/{folder}", inside / folder)
+    stubborn = "trap '' TERM; while :; do sleep 1; done"
+    process = subprocess.Popen(["chroot", inside, "/bin/sh", "-c", stubborn])
+    try:
+        while not leftovers.processes(workspace):
+            time.sleep(0.01)
+        assert process.pid in leftovers.processes(workspace)
+        assert leftovers.loop_devices(workspace) == [device]
+        assert leftovers.mounts(workspace)[-1] == str(workspace)
+        assert len(leftovers.mounts(workspace)) == 6
+        leftovers.unmount(workspace, keep=[str(workspace), str(inside)])  # busy: all stay
+        leftovers.end_processes(workspace, patience=1)
+        assert process.wait() == -signal.SIGKILL
+        leftovers.unmount(workspace, keep=[str(workspace), str(inside)])
+        assert len(leftovers.mounts(workspace)) == 2
+        run("losetup", "--detach", device)  # it keeps the workspace busy
+        assert leftovers.release(workspace) == []
+        assert os.listdir(workspace) == []
+        assert leftovers.mounts(beside) == [str(beside)]
+    finally:
+        process.kill()
+        run("umount", beside)
+
+
+def test_a_loop_device_is_released(tmp_path: Path) -> None:
+    image = tmp_path / "volume.raw"
+    with image.open("wb") as file:
+        file.truncate(1 << 20)
+    run("losetup", "--find", image)
+    assert leftovers.release(tmp_path) == []
+    assert leftovers.loop_devices(tmp_path) == []

@@ -1,0 +1,141 @@
+"""What is refused before anything is created: one clear line, exit 1, nothing left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bootstrapvz_sparse.builder import preflight
+from bootstrapvz_sparse.cli import main
+from tests.manifests import write
+
+
+@pytest.fixture(autouse=True)
+def as_root_with_all_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is run here: what these tests are about comes first."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
+    monkeypatch.setattr(preflight, "DEBOOTSTRAP_SCRIPTS", Path("/not/there"))
+
+
+def refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any] | None = None
+) -> str:
+    """Build; return the one line that is said. Nothing but the log may be there afterwards."""
+    manifest = write(tmp_path, changes)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["build", "--log", str(tmp_path / "log"), str(manifest)]) == 1
+    shutil.rmtree(tmp_path / "log", ignore_errors=True)
+    assert sorted(tmp_path.rglob("*")) == before
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1, said
+    assert said[0].startswith("bvz-sparse: error: ")
+    return said[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"plugins.sparse": {"sparsfy": "punch"}}, "plugins.sparse.sparsfy: unknown key"),
+        ({"plugins.sparse": {1: 2}}, "plugins.sparse.1: unknown key"),
+        ({"plugins.sparse": {"reclaim": True}}, "plugins.sparse.reclaim: True is not one of"),
+        ({"plugins.sparse": {"reclaim": "all"}}, "plugins.sparse.reclaim: 'all' is not one of"),
+        ({"plugins.sparse": {"sparsify": ["punch"]}}, "plugins.sparse.sparsify: ['punch'] is"),
+        ({"plugins.sparse": None}, "plugins.sparse: None is not of type 'object'"),
+        ({"plugins.sparse": []}, "plugins.sparse: [] is not of type 'object'"),
+        ({"volume.backing": "vdi", "provider.name": "virtualbox"}, "volume.backing: the sparse"),
+        ({"plugins.sparse2": {}}, "no such provider or plugin"),
+        ({"provider.name": "nocloud"}, "no such provider or plugin"),
+        ({"system.release": "nonesuch"}, "system.release: The release `nonesuch' is unknown"),
+        ({"system.architecture": "vax"}, "system.architecture: 'vax' is not one of"),
+        ({"bootstrapper": {}}, "bootstrapper: 'workspace' is a required property"),
+    ],
+)
+def test_manifest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], message: str
+) -> None:
+    assert f"{tmp_path}/manifest.yml: {message}" in refused(tmp_path, capsys, changes)
+
+
+def test_no_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "--log", "-", str(tmp_path / "none.yml")]) == 1
+    assert "does not point to a file" in capsys.readouterr().err
+    (tmp_path / "bad.yml").write_text("a: [\n")
+    assert main(["build", "--log", "-", str(tmp_path / "bad.yml")]) == 1
+    assert "bad.yml: no YAML" in capsys.readouterr().err
+
+
+def test_not_root(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert "building an image needs root" in refused(tmp_path, capsys)
+
+
+def test_dry_run_needs_no_root(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    assert main(["build", "--dry-run", "--log", "-", str(write(tmp_path))]) == 0
+    said = capsys.readouterr().err
+    assert "Creating a sparse volume ... " in said
+    assert "Making the volume sparse ... " in said
+    assert "loopback volume ..." not in said  # bootstrap-vz's own task is replaced
+    assert not (tmp_path / "images").exists()
+
+
+def test_missing_programs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = {"debootstrap", "mkfs.ext4", "losetup", "mount"}
+    monkeypatch.setattr(
+        shutil, "which", lambda program: None if program in missing else f"/usr/bin/{program}"
+    )
+    said = refused(tmp_path, capsys)
+    assert (
+        "missing programs: debootstrap (package debootstrap), losetup (package mount), "
+        "mkfs.ext4 (package e2fsprogs), mount (package mount)"
+    ) in said
+
+
+def test_an_image_of_that_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "image.raw").write_text("somebody's only copy")
+    assert f"{tmp_path}/images/image.raw is there already" in refused(tmp_path, capsys)
+    assert (tmp_path / "images" / "image.raw").read_text() == "somebody's only copy"
+
+
+def test_debootstrap_does_not_know_the_release(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "DEBOOTSTRAP_SCRIPTS", tmp_path)
+    assert "this host's debootstrap does not know bookworm" in refused(tmp_path, capsys)
+
+
+def test_files_that_nobody_brings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = {
+        "provider.name": "gce",
+        "system.bootloader": "grub",
+        "volume.partitions.type": "msdos",
+    }
+    assert "AddExpandRoot needs the file init.d/expand-root" in refused(tmp_path, capsys, changes)
+
+
+def test_log_folder_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["build", "--log", str(tmp_path / "file" / "log"), str(write(tmp_path))]) == 1
+    assert "cannot write the log" in capsys.readouterr().err
+
+
+def test_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["build"], ["build", "--nonsense", "x"], ["build", "--color=x", "y"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2
