@@ -58,3 +58,7 @@ def _build(options: argparse.Namespace) -> int:
         print(f"bvz-sparse: error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,7 +30,7 @@ def boot(image: Path, *, timeout: float = 400, echo: bool = False) -> tuple[floa
     """
     command = ["qemu-system-x86_64", "-machine", "pc", "-accel", "tcg,thread=multi"]
     command += ["-m", "1024", "-smp", "2", "-display", "none", "-serial", "stdio", "-monitor"]
-    command += ["none", "-nic", "none", "-no-reboot", "-drive"]
+    command += ["none", "-nic", "user,model=virtio-net-pci,restrict=on", "-no-reboot", "-drive"]
     command += [f"file={image},format=raw,if=virtio,snapshot=on"]
     began = time.monotonic()
     console = b""

@@ -1,0 +1,149 @@
+"""Whole builds: real debootstrap, real loop devices, booted in QEMU. Minutes each."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bootstrapvz_sparse.builder import leftovers
+from bootstrapvz_sparse.image.extents import allocated
+from tests.build.boot import boot
+
+pytestmark = pytest.mark.build
+
+MANIFESTS = Path(__file__).parent.parent.parent / "manifests"
+COMMAND = [sys.executable, "-m", "bootstrapvz_sparse.cli", "build", "--log", "log"]
+
+
+@dataclass
+class Build:
+    folder: Path
+    image: Path
+    said: str
+
+
+@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    folder = tmp_path_factory.mktemp(request.param)
+    done = subprocess.run(
+        [*COMMAND, MANIFESTS / f"kvm-{request.param}.yml"],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    print(done.stderr)
+    [image] = (folder / "images").iterdir()
+    return Build(folder, image, done.stderr)
+
+
+def debugfs(image: Path, request: str) -> str:
+    done = subprocess.run(["debugfs", "-R", request, image], capture_output=True, text=True)
+    return done.stdout + done.stderr.partition("\n")[2]
+
+
+def nothing_is_left(folder: Path) -> bool:
+    return not (
+        leftovers.mounts(folder) or leftovers.loop_devices(folder) or leftovers.processes(folder)
+    )
+
+
+def test_nothing_is_left(built: Build) -> None:
+    assert nothing_is_left(built.folder)
+    assert sorted(path.name for path in built.folder.iterdir()) == ["images", "log"]
+    assert not re.search(r"^Moving volume image$", built.said, re.M)
+
+
+def test_ledger(built: Build) -> None:
+    lines = built.said.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.split()[:1] == ["stage"])
+    stages = [line.split()[0] for line in lines[start + 1 :]]
+    assert stages == ["created", "built", "sparsified"]  # and no remark: nothing was left alone
+    assert re.match(r"created +2\.0 GiB +0 B ", lines[start + 1])
+    assert re.search(r"^Installing packages \.\.\. \d+\.\d s$", built.said, re.M)
+
+
+def test_clean(built: Build) -> None:
+    subprocess.run(["e2fsck", "-fn", built.image], check=True, capture_output=True)
+
+
+def test_no_larger_than_by_the_peers(built: Build, tmp_path: Path) -> None:
+    peer, copy = tmp_path / "peer", tmp_path / "copy"
+    subprocess.run(["cp", "--sparse=never", built.image, peer], check=True)
+    subprocess.run(["zerofree", peer], check=True)
+    subprocess.run(["cp", "--sparse=always", "--reflink=never", peer, copy], check=True)
+    os.sync()
+    assert allocated(built.image.stat()) <= allocated(copy.stat())
+
+
+def test_content(built: Build) -> None:
+    image = built.image
+    assert "ssh_host" not in debugfs(image, "ls -l /etc/ssh")
+    assert "sshd_config" in debugfs(image, "ls -l /etc/ssh")
+    assert debugfs(image, "cat /etc/machine-id") == ""
+    assert "Type: symlink" in debugfs(image, "stat /etc/mtab")
+    assert "virtio_blk" in debugfs(image, "cat /etc/initramfs-tools/modules")
+    assert re.search(
+        r"debian-security \w+-security main", debugfs(image, "cat /etc/apt/sources.list")
+    )
+    assert ".deb" not in debugfs(image, "ls -l /var/cache/apt/archives")
+
+
+def test_boots(built: Build) -> None:
+    seconds, console = boot(built.image)
+    print(f"login prompt after {seconds:.0f} s")
+    assert "FAILED" not in console
+    assert "generate-ssh-host" in console  # systemd cuts names that are long
+
+
+def lines_of(process: subprocess.Popen[bytes], timeout: float) -> Iterator[str]:
+    """All that the process has said so far, again and again, as it says more."""
+    assert process.stderr
+    said = b""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if select.select([process.stderr], [], [], 1)[0]:
+            chunk = os.read(process.stderr.fileno(), 65536)
+            said += chunk
+            yield said.decode()
+            if not chunk:
+                return
+    raise AssertionError(f"not within {timeout} s: {said.decode()}")
+
+
+@pytest.mark.parametrize("task", ["Installing Debian ... ", "Installing packages ... "])
+def test_interrupted(task: str, tmp_path: Path) -> None:
+    """Ctrl-C in the middle, as a terminal sends it: to all processes of its group."""
+    manifest = yaml.safe_load((MANIFESTS / "kvm-trixie.yml").read_text())
+    manifest["bootstrapper"]["tarball"] = "packages" in task  # made for real, and used, once
+    (tmp_path / "manifest.yml").write_text(yaml.safe_dump(manifest))
+    with subprocess.Popen(
+        [*COMMAND, "manifest.yml"], cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        for said in lines_of(process, timeout=600):
+            if said.endswith(task):
+                break
+        time.sleep(12)
+        images = (tmp_path / "images").resolve()
+        assert leftovers.mounts(images) and leftovers.loop_devices(images)
+        os.killpg(process.pid, signal.SIGINT)
+        said = "".join(list(lines_of(process, timeout=60))[-1:])
+        assert process.wait() == 1
+    assert nothing_is_left(images)
+    *_, error, log = said.splitlines()
+    assert error == "bvz-sparse: error: interrupted"
+    assert Path(log.partition("log: ")[2]).is_file()
+    left = [path.name for path in images.iterdir()] if images.exists() else []
+    assert len(left) == manifest["bootstrapper"]["tarball"]
+    assert all(re.fullmatch(r"debootstrap-\w{8}\.tar", name) for name in left)
