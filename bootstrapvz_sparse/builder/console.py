@@ -27,6 +27,8 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
+        if record.exc_info:
+            self.finish("failed after ")
         if not self.debug and (record.exc_info or record.name.startswith(PROGRAMS)):
             return
         if record.name == TASKS and record.levelno == logging.INFO:
@@ -42,13 +44,13 @@ class ConsoleHandler(logging.Handler):
             (colored(text, colour, force_color=True) if self.colour and colour else text) + "\n"
         )
 
-    def finish(self) -> None:
-        """The running task has ended: show its time."""
+    def finish(self, how: str = "") -> None:
+        """The running task has ended, and ``how``: show its time."""
         seconds = time.monotonic() - self.began
         if self.open_line:
-            self.write(f"{seconds:.1f} s\n")
+            self.write(f"{how}{seconds:.1f} s\n")
         elif self.task is not None and seconds >= 1:  # it has said something meanwhile
-            self.write(f"{self.task} ... {seconds:.1f} s\n")
+            self.write(f"{self.task} ... {how}{seconds:.1f} s\n")
         self.task, self.open_line = None, False
 
     def write(self, text: str) -> None:

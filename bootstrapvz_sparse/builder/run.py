@@ -147,20 +147,20 @@ def _run(manifest: Any, options: Options) -> None:
         raise BuildError("\n".join(f"{options.manifest}: {problem}" for problem in found))
     tasklist = TaskList(tasks)
     workspace_is_new = not os.path.exists(manifest.bootstrapper["workspace"])
-    try:
-        with _termination_interrupts():
+    with _termination_interrupts():
+        try:
             tasklist.run(info=info, dry_run=options.dry_run)
-    except (Exception, KeyboardInterrupt) as error:
-        log.exception(error)
-        if options.pause_on_error:
-            input("Press Enter to commence rollback")
-        if not options.dry_run:
+        except (Exception, KeyboardInterrupt) as error:
             with _uninterrupted():
-                _roll_back(manifest, info, tasklist)
-            if workspace_is_new:
-                with contextlib.suppress(OSError):
-                    os.rmdir(manifest.bootstrapper["workspace"])
-        raise
+                log.exception(error)
+                if options.pause_on_error:
+                    input("Press Enter to commence rollback")
+                if not options.dry_run:
+                    _roll_back(manifest, info, tasklist)
+                    if workspace_is_new:
+                        with contextlib.suppress(OSError):
+                            os.rmdir(manifest.bootstrapper["workspace"])
+            raise
 
 
 def _roll_back(manifest: Any, info: Any, tasklist: Any) -> None:

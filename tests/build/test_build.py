@@ -23,6 +23,7 @@ from tests.build.boot import boot
 pytestmark = pytest.mark.build
 
 MANIFESTS = Path(__file__).parent.parent.parent / "manifests"
+PLUGINS = Path(__file__).parent / "plugins"
 COMMAND = [sys.executable, "-m", "bootstrapvz_sparse.cli", "build", "--log", "log"]
 
 
@@ -30,22 +31,27 @@ COMMAND = [sys.executable, "-m", "bootstrapvz_sparse.cli", "build", "--log", "lo
 class Build:
     folder: Path
     image: Path
+    before: Path  # a copy of the image before it was sparsified
     said: str
 
 
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Build:
     folder = tmp_path_factory.mktemp(request.param)
+    manifest = yaml.safe_load((MANIFESTS / f"kvm-{request.param}.yml").read_text())
+    manifest["plugins"]["keep_before"] = {"copy": str(folder / "before.raw")}
+    (folder / "manifest.yml").write_text(yaml.safe_dump(manifest))
     done = subprocess.run(
-        [*COMMAND, MANIFESTS / f"kvm-{request.param}.yml"],
+        [*COMMAND, "manifest.yml"],
         cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(PLUGINS)},
         stderr=subprocess.PIPE,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     print(done.stderr)
     [image] = (folder / "images").iterdir()
-    return Build(folder, image, done.stderr)
+    return Build(folder, image, folder / "before.raw", done.stderr)
 
 
 def debugfs(image: Path, request: str) -> str:
@@ -61,8 +67,8 @@ def nothing_is_left(folder: Path) -> bool:
 
 def test_nothing_is_left(built: Build) -> None:
     assert nothing_is_left(built.folder)
-    assert sorted(path.name for path in built.folder.iterdir()) == ["images", "log"]
-    assert not re.search(r"^Moving volume image$", built.said, re.M)
+    ours = {"before.raw", "manifest.yml"}
+    assert {path.name for path in built.folder.iterdir()} - ours == {"images", "log"}
 
 
 def test_ledger(built: Build) -> None:
@@ -79,10 +85,9 @@ def test_clean(built: Build) -> None:
 
 
 def test_no_larger_than_by_the_peers(built: Build, tmp_path: Path) -> None:
-    peer, copy = tmp_path / "peer", tmp_path / "copy"
-    subprocess.run(["cp", "--sparse=never", built.image, peer], check=True)
-    subprocess.run(["zerofree", peer], check=True)
-    subprocess.run(["cp", "--sparse=always", "--reflink=never", peer, copy], check=True)
+    copy = tmp_path / "copy"
+    subprocess.run(["zerofree", built.before], check=True)
+    subprocess.run(["cp", "--sparse=always", "--reflink=never", built.before, copy], check=True)
     os.sync()
     assert allocated(built.image.stat()) <= allocated(copy.stat())
 

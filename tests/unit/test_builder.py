@@ -57,6 +57,19 @@ def test_tasks_and_their_times(clock: Clock) -> None:
     ]
 
 
+def test_a_task_that_fails(clock: Clock) -> None:
+    stream = io.StringIO()
+    handler = console.ConsoleHandler(stream, colour=False, debug=False)
+    handler.handle(record(console.TASKS, logging.INFO, "Installing Debian"))
+    clock.now = 7
+    handler.handle(record("x", logging.ERROR, "a traceback", ValueError("no")))
+    handler.handle(record("x", logging.ERROR, "Rolling back"))
+    assert stream.getvalue().splitlines() == [
+        "Installing Debian ... failed after 7.0 s",
+        "Rolling back",
+    ]
+
+
 def test_debug_shows_programs_and_tracebacks(clock: Clock) -> None:
     for debug, shown in ((False, ""), (True, "chatter\nbroken\n")):
         stream = io.StringIO()
