@@ -13,6 +13,8 @@ import time
 from collections.abc import Container
 from pathlib import Path
 
+from ..image import loop
+
 
 def _is_below(path: str, folder: Path) -> bool:
     return path == str(folder) or path.startswith(f"{folder}/")
@@ -44,15 +46,7 @@ def mounts(folder: Path) -> list[str]:
 
 def loop_devices(folder: Path) -> list[str]:
     """Loop devices whose backing file lies in ``folder``."""
-    found = []
-    for attribute in Path("/sys/block").glob("loop*/loop/backing_file"):
-        try:
-            backing = attribute.read_text().rstrip("\n")
-        except OSError:
-            continue  # detached meanwhile
-        if _is_below(backing.removesuffix(" (deleted)"), folder):
-            found.append(f"/dev/{attribute.parent.parent.name}")
-    return found
+    return [device for device, backing in loop.attached() if _is_below(backing, folder)]
 
 
 def end_processes(folder: Path, patience: float = 10) -> None:

@@ -61,15 +61,13 @@ def build(options: Options) -> None:
     with _logging(options) as (console, logfile):
         try:
             _run(manifest, options)
-        except BaseException as error:
-            console.finish()
-            if isinstance(error, BuildError) or not isinstance(
-                error, (Exception, KeyboardInterrupt)
-            ):
-                raise
+        except BuildError:
+            raise
+        except (Exception, KeyboardInterrupt) as error:
             where = f"\nlog: {logfile}" if logfile else ""
             raise BuildError(f"{_cause(error)}{where}") from error
-        console.finish()
+        finally:
+            console.finish()
 
 
 def _prepare_environment() -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import loop
 from .extents import Ranges, allocated, complement, data, total, union
 from .filesystems import NotTrusted, unneeded
 from .holes import punch
@@ -100,17 +101,6 @@ def _exclusively(path: Path) -> Iterator[int]:
             if error.errno != errno.EWOULDBLOCK:
                 raise
             raise Refused(f"{path} is locked by another program") from error
-        for device in loop_devices(path):
-            raise Refused(f"{path} is attached to {device}")
+        if devices := loop.devices(path):
+            raise Refused(f"{path} is attached to {', '.join(devices)}")
         yield file.fileno()
-
-
-def loop_devices(path: Path) -> Iterator[str]:
-    """The loop devices that the image at ``path`` is attached to, ``/dev/loop0`` and so on."""
-    for attribute in Path("/sys/block").glob("loop*/loop/backing_file"):
-        try:
-            backing = attribute.read_text().rstrip("\n")
-            if os.path.samefile(backing, path):
-                yield f"/dev/{attribute.parent.parent.name}"
-        except OSError:
-            continue  # detached meanwhile, or its file is gone

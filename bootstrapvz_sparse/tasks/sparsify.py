@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,23 @@ from bootstrapvz.base.fs.partitionmaps.none import NoPartitions
 from bootstrapvz.common import phases
 from bootstrapvz.common.tasks import volume
 
+from ..image import loop
 from ..image.holes import NotSupported
 from ..image.sparsify import sparsify
 from ..settings import Settings
 from .ledger import ledger
 
 log = logging.getLogger(__name__)
+
+
+DETACH_PATIENCE = 10  # seconds
+
+
+def _wait_until_detached(image: Path) -> None:
+    """losetup --detach is done later by the kernel while somebody, such as udev, looks at it."""
+    deadline = time.monotonic() + DETACH_PATIENCE
+    while loop.devices(image) and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 class Sparsify(Task):
@@ -34,6 +46,7 @@ class Sparsify(Task):
         book.measure("built", image)
         if settings.sparsify == "none":
             return
+        _wait_until_detached(image)
         whole = [(0, image.stat().st_size)]
         filesystems = whole if isinstance(info.volume.partition_map, NoPartitions) else []
         try:

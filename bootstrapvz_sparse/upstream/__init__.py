@@ -11,7 +11,6 @@ bootstrap-vz that is Python 3 source already is installed, it does nothing.
 - ``assets``    the files that the package on PyPI lacks, written anew
 """
 
-from .debian import unavailable
-from .importer import install
+from .importer import install, unavailable
 
 __all__ = ["install", "unavailable"]

@@ -56,8 +56,8 @@ LACKING = {
 }
 
 
-def unavailable(tasks: Iterable[object]) -> list[str]:
-    """Name the scheduled ``tasks`` that cannot run, with the file that each of them lacks."""
+def lacking(tasks: Iterable[object]) -> list[str]:
+    """Name those of ``tasks`` that copy a file which is not there, with the file."""
     return sorted(
         f"{task} needs the file {LACKING[repr(task)]}, which bootstrap-vz on PyPI lacks"
         for task in tasks

@@ -10,7 +10,7 @@ import ast
 import importlib.util
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -64,6 +64,11 @@ def is_python2(folder: Path) -> bool:
     except SyntaxError:
         return True
     return imports_siblings_implicitly(tree, str(folder / "base"))
+
+
+def unavailable(tasks: Iterable[object]) -> list[str]:
+    """Name the scheduled ``tasks`` that cannot run, with the file that each of them lacks."""
+    return debian.lacking(tasks) if Finder in sys.meta_path else []
 
 
 def install() -> bool:

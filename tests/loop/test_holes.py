@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.image import loop
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.image.holes import NotSupported, probe
-from bootstrapvz_sparse.image.sparsify import Refused, loop_devices, sparsify
+from bootstrapvz_sparse.image.sparsify import Refused, sparsify
 from tests.loop.mounting import attached, mounted, run
 
 pytestmark = pytest.mark.loop
@@ -55,7 +56,7 @@ def test_an_attached_image_is_refused(tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(1 << 20))
     with attached(image) as device:
-        assert list(loop_devices(image)) == [device]
+        assert loop.devices(image) == [device]
         with pytest.raises(Refused, match=f"is attached to {device}"):
             sparsify(image, [])
     assert allocated(image.stat()) == 1 << 20

@@ -87,6 +87,9 @@ def test_inert_beside_python3_source(tmp_path: Path) -> None:
         f"import sys; sys.path.insert(0, {str(tmp_path)!r}); before = list(sys.meta_path)\n"
         "from bootstrapvz_sparse import upstream\n"
         "assert not upstream.install() and sys.meta_path == before\n"
+        "class Task(type):\n"
+        "    def __repr__(cls): return 'bootstrapvz.common.tasks.initd.AddExpandRoot'\n"
+        "assert upstream.unavailable([Task('T', (), {})]) == []\n"
         "import bootstrapvz.base\n"
         "assert bootstrapvz.base.__loader__.__class__.__module__.startswith('_frozen')\n"
     )
