@@ -13,7 +13,11 @@ from . import __version__
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0 done, 1 refused or failed, 2 bad usage."""
     options = _parser().parse_args(arguments)
-    status: int = options.run(options)
+    try:
+        status: int = options.run(options)
+    except KeyboardInterrupt:
+        print("bvz-sparse: error: interrupted", file=sys.stderr)
+        return 1
     return status
 
 

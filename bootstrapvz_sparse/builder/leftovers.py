@@ -66,7 +66,12 @@ def unmount(folder: Path, keep: Container[str] = ()) -> None:
     """Unmount all that is mounted in ``folder``, but for the mount points to ``keep``."""
     for point in mounts(folder):
         if point not in keep:
-            subprocess.run(["umount", point], stdin=subprocess.DEVNULL, check=False)
+            _try("umount", point)
+
+
+def _try(*command: str) -> None:
+    """What does not succeed is still there afterwards, and named then."""
+    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def release(folder: Path) -> list[str]:
@@ -74,7 +79,7 @@ def release(folder: Path) -> list[str]:
     end_processes(folder)
     unmount(folder)
     for device in loop_devices(folder):
-        subprocess.run(["losetup", "--detach", device], stdin=subprocess.DEVNULL, check=False)
+        _try("losetup", "--detach", device)
     return [f"{point} is still mounted" for point in mounts(folder)] + [
         f"{device} is still attached" for device in loop_devices(folder)
     ]

@@ -57,12 +57,10 @@ def build(options: Options) -> None:
         raise BuildError(str(error)) from error
     if os.geteuid() != 0 and not options.dry_run:
         raise BuildError("building an image needs root; --dry-run does not")
-    manifest = _load(options.manifest)
+    info, tasks = _prepare(_load(options.manifest), options)
     with _logging(options) as (console, logfile):
         try:
-            _run(manifest, options)
-        except BuildError:
-            raise
+            _run(info, tasks, options)
         except (Exception, KeyboardInterrupt) as error:
             where = f"\nlog: {logfile}" if logfile else ""
             raise BuildError(f"{_cause(error)}{where}") from error
@@ -94,7 +92,7 @@ def _load(path: Path) -> Any:
         raise BuildError(f"{path}: system.release: {error}") from error
     except yaml.YAMLError as error:
         raise BuildError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise BuildError(f"{path}: no such provider or plugin: {error}") from error
     except Exception as error:
         raise BuildError(f"{path}: {_cause(error)}") from error
@@ -134,17 +132,29 @@ def _logging(options: Options) -> Iterator[tuple[ConsoleHandler, Path | None]]:
             handler.close()
 
 
-def _run(manifest: Any, options: Options) -> None:
-    """What ``bootstrapvz.base.main.run`` does, and in addition a look ahead and a clean end."""
+def _prepare(manifest: Any, options: Options) -> tuple[Any, set[Any]]:
+    """bootstrap-vz's information on the build and its tasks, after a look at what they need."""
     from bootstrapvz.base.bootstrapinfo import BootstrapInformation
-    from bootstrapvz.base.tasklist import TaskList, load_tasks
+    from bootstrapvz.base.tasklist import load_tasks
 
-    tasks = load_tasks("resolve_tasks", manifest)
-    info = BootstrapInformation(manifest=manifest, debug=options.debug)
-    if not options.dry_run and (found := list(problems(info, tasks))):
+    try:
+        tasks = load_tasks("resolve_tasks", manifest)
+        info = BootstrapInformation(manifest=manifest, debug=options.debug)
+        found = [] if options.dry_run else list(problems(info, tasks))
+    except Exception as error:
+        raise BuildError(f"{options.manifest}: {_cause(error)}") from error
+    if found:
         raise BuildError("\n".join(f"{options.manifest}: {problem}" for problem in found))
+    return info, tasks
+
+
+def _run(info: Any, tasks: set[Any], options: Options) -> None:
+    """What ``bootstrapvz.base.main.run`` does, and a rollback that leaves nothing behind."""
+    from bootstrapvz.base.tasklist import TaskList
+
     tasklist = TaskList(tasks)
-    workspace_is_new = not os.path.exists(manifest.bootstrapper["workspace"])
+    workspace = info.manifest.bootstrapper["workspace"]
+    workspace_is_new = not os.path.exists(workspace)
     with _termination_interrupts():
         try:
             tasklist.run(info=info, dry_run=options.dry_run)
@@ -154,25 +164,23 @@ def _run(manifest: Any, options: Options) -> None:
                 if options.pause_on_error:
                     input("Press Enter to commence rollback")
                 if not options.dry_run:
-                    _roll_back(manifest, info, tasklist)
+                    _roll_back(info, tasklist)
                     if workspace_is_new:
                         with contextlib.suppress(OSError):
-                            os.rmdir(manifest.bootstrapper["workspace"])
+                            os.rmdir(workspace)
             raise
 
 
-def _roll_back(manifest: Any, info: Any, tasklist: Any) -> None:
+def _roll_back(info: Any, tasklist: Any) -> None:
     """Undo what the completed tasks did, and whatever the one that failed left half-done."""
     from bootstrapvz.base.tasklist import TaskList, load_tasks
 
     log.error("Rolling back")
     workspace = Path(info.workspace)
     leftovers.end_processes(workspace)
-    known = set()
-    if hasattr(info, "root"):
-        registered = getattr(info.volume.partition_map.root, "mounts", {})
-        known = {info.root, *(os.path.join(info.root, mount) for mount in registered)}
-    leftovers.unmount(workspace, keep=known)
+    if hasattr(info, "root"):  # what bootstrap-vz does not know of keeps it from unmounting
+        known = [os.path.join(info.root, point) for point in info.volume.partition_map.root.mounts]
+        leftovers.unmount(Path(info.root), keep=[info.root, *known])
 
     def counter_task(taskset: set[Any], task: Any, counter: Any) -> None:
         completed = tasklist.tasks_completed
@@ -181,7 +189,7 @@ def _roll_back(manifest: Any, info: Any, tasklist: Any) -> None:
 
     try:
         tasks = load_tasks(
-            "resolve_rollback_tasks", manifest, tasklist.tasks_completed, counter_task
+            "resolve_rollback_tasks", info.manifest, tasklist.tasks_completed, counter_task
         )
         TaskList(tasks).run(info=info, dry_run=False)
     except Exception as error:

@@ -25,11 +25,10 @@ def as_root_with_all_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 def refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any] | None = None
 ) -> str:
-    """Build; return the one line that is said. Nothing but the log may be there afterwards."""
+    """Build; return the one line that is said. Nothing may be there afterwards, no log either."""
     manifest = write(tmp_path, changes)
     before = sorted(tmp_path.rglob("*"))
     assert main(["build", "--log", str(tmp_path / "log"), str(manifest)]) == 1
-    shutil.rmtree(tmp_path / "log", ignore_errors=True)
     assert sorted(tmp_path.rglob("*")) == before
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1, said
@@ -132,6 +131,12 @@ def test_log_folder_that_cannot_be_written(
     (tmp_path / "file").touch()
     assert main(["build", "--log", str(tmp_path / "file" / "log"), str(write(tmp_path))]) == 1
     assert "cannot write the log" in capsys.readouterr().err
+    assert not (tmp_path / "images").exists()
+
+
+def test_a_size_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = {"volume.partitions.root.size": "2 apples"}
+    assert "volume.partitions: " in refused(tmp_path, capsys, changes)
 
 
 def test_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
