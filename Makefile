@@ -53,10 +53,10 @@ install-test:
 
 $(VENV)/build: setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -q -e .
+	$(VENV)/bin/pip install -q --use-pep517 -e .
 	touch $@
 
 $(VENV)/test: setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -q -e .[test]
+	$(VENV)/bin/pip install -q --use-pep517 -e .[test]
 	touch $@
