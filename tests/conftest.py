@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -10,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.builder.run import SYSTEM_FOLDERS
 from tests.unable import unable
+
+# where mkfs and losetup are, and what users do not have in PATH
+os.environ["PATH"] += os.pathsep + os.pathsep.join(SYSTEM_FOLDERS)
 
 BUILD_PROGRAMS = ("debootstrap", "mkfs.ext4", "qemu-system-x86_64", "zerofree")
 

@@ -14,11 +14,14 @@ import pytest
 from bootstrapvz_sparse.image.extents import Ranges, allocated, total, union
 from bootstrapvz_sparse.image.filesystems import NotTrusted, Unneeded, unneeded
 from bootstrapvz_sparse.image.sparsify import sparsify
+from tests.unable import unable
 
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, ("mke2fs", "dumpe2fs", "debugfs", "e2fsck"))),
-    reason="e2fsprogs is not there",
-)
+
+@pytest.fixture(autouse=True)
+def e2fsprogs() -> None:
+    if shutil.which("mke2fs") is None:
+        unable("e2fsprogs is not there")
+
 
 KINDS = {
     "ext2": ["-t", "ext2"],
