@@ -17,19 +17,26 @@ class ConsoleHandler(logging.Handler):
     """Writes ``task ... 12.3 s``, the time when the task has ended."""
 
     def __init__(self, stream: TextIO, *, colour: bool, debug: bool) -> None:
-        super().__init__(logging.DEBUG if debug else logging.INFO)
+        super().__init__(logging.DEBUG)
         self.stream = stream
         self.colour = colour
         self.debug = debug
         self.task: str | None = None
         self.began = 0.0
         self.open_line = False
+        self.said = ""  # the last line that a program printed before something failed
+        self.failed = False
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
+        of_program = record.name.startswith(PROGRAMS)
+        if of_program and text.strip() and not self.failed:
+            self.said = "" if text.startswith("Executing: ") else text
         if record.exc_info:
+            self.failed = True
             self.finish("failed after ")
-        if not self.debug and (record.exc_info or record.name.startswith(PROGRAMS)):
+        quiet = of_program or record.exc_info or record.levelno < logging.INFO
+        if quiet and not self.debug:
             return
         if record.name == TASKS and record.levelno == logging.INFO:
             self.finish()

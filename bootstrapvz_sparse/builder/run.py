@@ -63,7 +63,7 @@ def build(options: Options) -> None:
             _run(info, tasks, options)
         except (Exception, KeyboardInterrupt) as error:
             where = f"\nlog: {logfile}" if logfile else ""
-            raise BuildError(f"{_cause(error)}{where}") from error
+            raise BuildError(f"{_cause(error, console.said)}{where}") from error
         finally:
             console.finish()
 
@@ -92,9 +92,11 @@ def _load(path: Path) -> Any:
         raise BuildError(f"{path}: system.release: {error}") from error
     except yaml.YAMLError as error:
         raise BuildError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
-    except ModuleNotFoundError as error:
-        raise BuildError(f"{path}: no such provider or plugin: {error}") from error
     except Exception as error:
+        missing = getattr(error, "name", None) or ""
+        if missing.startswith(("bootstrapvz.providers.", "bootstrapvz.plugins.")):
+            kind, name = missing.split(".")[1:3]
+            raise BuildError(f"{path}: there is no {name} among the {kind}") from error
         raise BuildError(f"{path}: {_cause(error)}") from error
     # mount points are compared with absolute paths, without links
     workspace = os.path.realpath(manifest.bootstrapper["workspace"])
@@ -161,6 +163,7 @@ def _run(info: Any, tasks: set[Any], options: Options) -> None:
         except (Exception, KeyboardInterrupt) as error:
             with _uninterrupted():
                 log.exception(error)
+                full = not options.dry_run and _is_full(info.workspace)
                 if options.pause_on_error:
                     input("Press Enter to commence rollback")
                 if not options.dry_run:
@@ -168,7 +171,18 @@ def _run(info: Any, tasks: set[Any], options: Options) -> None:
                     if workspace_is_new:
                         with contextlib.suppress(OSError):
                             os.rmdir(workspace)
+            if full:
+                raise BuildError(f"the disk of {workspace} is full: {_cause(error)}") from error
             raise
+
+
+def _is_full(folder: str) -> bool:
+    """Within the image this looks like any I/O error, and its own filesystem has room."""
+    try:
+        status = os.statvfs(folder)
+    except FileNotFoundError:
+        return False
+    return status.f_bavail * 100 < status.f_blocks  # less than one per cent
 
 
 def _roll_back(info: Any, tasklist: Any) -> None:
@@ -228,16 +242,17 @@ def _handlers(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
             signal.signal(number, previous)
 
 
-def _cause(error: BaseException) -> str:
-    """What went wrong, in one line."""
+def _cause(error: BaseException, said: str = "") -> str:
+    """What went wrong, in one line; ``said`` is what a program printed last."""
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted {error}".rstrip()
     if isinstance(error, subprocess.CalledProcessError):
-        lines = [line for line in (error.output or "").splitlines() if line.strip()]
-        said = f": {lines[-1].strip()}" if lines else ""
+        # bootstrap-vz keeps what went to stderr; debootstrap names its errors on stdout
+        lines = [line.strip() for line in (error.output or said).splitlines() if line.strip()]
+        reason = f": {lines[-1]}" if lines else ""
         command = error.cmd if isinstance(error.cmd, str) else shlex.join(error.cmd)
         if len(command) > 80:
             command = f"{command[:77]}..."
-        return f"`{command}' ended with status {error.returncode}{said}"
+        return f"`{command}' ended with status {error.returncode}{reason}"
     text = " ".join(str(error).split())
     return text or type(error).__name__

@@ -19,6 +19,8 @@ import yaml
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.image.extents import allocated
 from tests.build.boot import boot
+from tests.loop.mounting import mounted
+from tests.manifests import write
 
 pytestmark = pytest.mark.build
 
@@ -112,6 +114,53 @@ def test_boots(built: Build) -> None:
     assert "generate-ssh-host" in console  # systemd cuts names that are long
 
 
+def failed(folder: Path, changes: dict[str, object]) -> str:
+    """Build what fails; return what it says last but one, before the path of the log."""
+    manifest = write(folder, changes)
+    done = subprocess.run([*COMMAND, manifest], cwd=folder, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert nothing_is_left(folder)
+    assert not (folder / "images").exists()
+    *_, error, log = done.stderr.splitlines()
+    assert Path(log.partition("log: ")[2]).is_file()
+    return error
+
+
+def test_a_program_that_fails(tmp_path: Path) -> None:
+    error = failed(tmp_path, {"bootstrapper.mirror": "http://127.0.0.1:9/debian"})
+    assert error.startswith("bvz-sparse: error: `debootstrap --arch=amd64 ")
+    assert re.search(r"' ended with status 1: E: .*Release", error)
+
+
+def test_the_disk_becomes_full(tmp_path: Path) -> None:
+    with mounted("tmpfs", tmp_path, 1100 << 20) as folder, Background(folder) as process:
+        for said in lines_of(process, timeout=60):
+            if said.endswith("Installing Debian ... "):
+                break
+        filler = os.open(folder / "filler", os.O_WRONLY | os.O_CREAT)
+        with pytest.raises(OSError, match="No space"):
+            while True:
+                os.write(filler, bytes(1 << 20))
+        os.close(filler)
+        said = "".join(list(lines_of(process, timeout=300))[-1:])
+        assert process.wait() == 1
+        assert f"error: the disk of {folder}/images is full: " in said
+        assert nothing_is_left(folder / "images")
+        assert not (folder / "images").exists()
+
+
+class Background(subprocess.Popen[bytes]):
+    """A build that goes on while the test does, in a group of its own as in a terminal."""
+
+    def __init__(self, folder: Path) -> None:
+        manifest = folder / "manifest.yml"
+        if not manifest.exists():
+            write(folder)
+        super().__init__(
+            [*COMMAND, manifest], cwd=folder, stderr=subprocess.PIPE, start_new_session=True
+        )
+
+
 def lines_of(process: subprocess.Popen[bytes], timeout: float) -> Iterator[str]:
     """All that the process has said so far, again and again, as it says more."""
     assert process.stderr
@@ -133,9 +182,7 @@ def test_interrupted(task: str, tmp_path: Path) -> None:
     manifest = yaml.safe_load((MANIFESTS / "kvm-trixie.yml").read_text())
     manifest["bootstrapper"]["tarball"] = "packages" in task  # made for real, and used, once
     (tmp_path / "manifest.yml").write_text(yaml.safe_dump(manifest))
-    with subprocess.Popen(
-        [*COMMAND, "manifest.yml"], cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
+    with Background(tmp_path) as process:
         for said in lines_of(process, timeout=600):
             if said.endswith(task):
                 break

@@ -71,10 +71,13 @@ def test_a_task_that_fails(clock: Clock) -> None:
 
 
 def test_debug_shows_programs_and_tracebacks(clock: Clock) -> None:
-    for debug, shown in ((False, ""), (True, "chatter\nbroken\n")):
+    for debug, shown in ((False, ""), (True, "Executing: x\nchatter\nbroken\n")):
         stream = io.StringIO()
         handler = console.ConsoleHandler(stream, colour=False, debug=debug)
+        handler.handle(record(f"{console.PROGRAMS}x", logging.DEBUG, "Executing: x"))
+        assert handler.said == ""
         handler.handle(record(f"{console.PROGRAMS}x", logging.DEBUG, "chatter"))
+        assert handler.said == "chatter"
         handler.handle(record("x", logging.ERROR, "broken", ValueError("broken")))
         assert stream.getvalue() == shown
 
@@ -109,3 +112,10 @@ def test_colour(clock: Clock) -> None:
 )
 def test_cause_in_one_line(error: BaseException, line: str) -> None:
     assert _cause(error) == line
+
+
+def test_what_a_program_said_last() -> None:
+    error = subprocess.CalledProcessError(1, "debootstrap x", "")
+    assert _cause(error, "E: no Release") == "`debootstrap x' ended with status 1: E: no Release"
+    error = subprocess.CalledProcessError(1, "apt-get update", "E: no network")
+    assert _cause(error, "chatter").endswith(": E: no network")
