@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,10 +17,11 @@ SOURCE = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # pip builds below the source tree otherwise, and takes what it finds there
+    # setuptools would take what an earlier build left in the source tree
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    subprocess.run(["git", "clone", "-q", "--local", SOURCE, source], check=True)
+    left_out = shutil.ignore_patterns(".*", "build", "images", "tests", "*.egg-info")
+    shutil.copytree(SOURCE, source, ignore=left_out)
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "-o", folder, source],
         check=True,
