@@ -157,7 +157,12 @@ class Background(subprocess.Popen[bytes]):
         if not manifest.exists():
             write(folder)
         super().__init__(
-            [*COMMAND, manifest], cwd=folder, stderr=subprocess.PIPE, start_new_session=True
+            [*COMMAND, manifest],
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            # shells have their background jobs ignore it, and the tests may run in one
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 
