@@ -203,6 +203,7 @@ def test_not_trusted(tmp_path: Path) -> None:
         "the superblock says": (superblock + 0x0C, b"\1\0\0\0"),
         "in its descriptor": (4096 + 0x0C, b"\1\0"),
         "an unknown inode": (superblock + 0xE0, b"\x09\0\0\0"),
+        "not where the superblock says": (superblock + 0x10C + 20, b"\xff"),
     }
     for message, (offset, content) in cases.items():
         bad = tmp_path / "bad"
