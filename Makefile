@@ -19,7 +19,7 @@ missing = $$(for package in $(1); do \
 	done)
 apt = @set -- $(call missing,$(1)); test $$\# = 0 || { \
 	$(SUDO) apt-get update -qq && \
-	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends "$$@"; }
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"; }
 
 .PHONY: image boot test lint install-build install-boot install-test
 
