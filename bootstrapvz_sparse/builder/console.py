@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import TextIO
@@ -61,5 +62,7 @@ class ConsoleHandler(logging.Handler):
         self.task, self.open_line = None, False
 
     def write(self, text: str) -> None:
-        self.stream.write(text)
-        self.stream.flush()
+        # a terminal or pipe that is gone must not keep a build from its rollback
+        with contextlib.suppress(OSError):
+            self.stream.write(text)
+            self.stream.flush()

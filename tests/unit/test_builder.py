@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+import os
 import subprocess
 
 import pytest
@@ -68,6 +70,18 @@ def test_a_task_that_fails(clock: Clock) -> None:
         "Installing Debian ... failed after 7.0 s",
         "Rolling back",
     ]
+
+
+def test_a_console_that_is_gone(clock: Clock) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stream:
+        handler = console.ConsoleHandler(stream, colour=False, debug=False)
+        handler.handle(record(console.TASKS, logging.INFO, "Installing Debian"))
+        handler.handle(record("x", logging.ERROR, "Rolling back"))
+        handler.finish()
+        with contextlib.suppress(OSError):
+            stream.close()
 
 
 def test_debug_shows_programs_and_tracebacks(clock: Clock) -> None:
