@@ -72,6 +72,8 @@ def _destination(info: Any, tasks: set[Any]) -> Iterator[str]:
 
 def _workspace(info: Any) -> Iterator[str]:
     """Whether the workspace can be written, holds holes, and has room."""
+    if os.path.lexists(info.workspace):  # of this build alone: removed whole when it fails
+        yield f"{info.workspace} is there already"
     workspace = Path(info.manifest.bootstrapper["workspace"])
     folder = workspace
     while not folder.exists():

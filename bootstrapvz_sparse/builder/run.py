@@ -87,7 +87,8 @@ def _load(path: Path) -> Any:
         manifest = Manifest(path=str(path))
     except ManifestError as error:
         place = ".".join(str(key) for key in error.data_path or ())
-        raise BuildError(f"{path}: {place}: {error.message}") from error
+        message = " ".join(error.message.split())
+        raise BuildError(": ".join(filter(None, (str(path), place, message)))) from error
     except UnknownReleaseException as error:
         raise BuildError(f"{path}: system.release: {error}") from error
     except yaml.YAMLError as error:
@@ -167,7 +168,8 @@ def _run(info: Any, tasks: set[Any], options: Options) -> None:
                 log.exception(error)
                 full = not options.dry_run and _is_full(info.workspace)
                 if options.pause_on_error:
-                    input("Press Enter to commence rollback")
+                    with contextlib.suppress(EOFError):  # nobody is there to press it
+                        input("Press Enter to commence rollback")
                 if not options.dry_run:
                     _roll_back(info, tasklist)
                     if workspace_is_new:
@@ -182,7 +184,7 @@ def _is_full(folder: str) -> bool:
     """Within the image this looks like any I/O error, and its own filesystem has room."""
     try:
         status = os.statvfs(folder)
-    except FileNotFoundError:
+    except OSError:
         return False
     return status.f_bavail * 100 < status.f_blocks  # less than one per cent
 

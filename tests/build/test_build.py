@@ -117,7 +117,13 @@ def test_boots(built: Build) -> None:
 def failed(folder: Path, changes: dict[str, object]) -> str:
     """Build what fails; return what it says last but one, before the path of the log."""
     manifest = write(folder, changes)
-    done = subprocess.run([*COMMAND, manifest], cwd=folder, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [*COMMAND, "--pause-on-error", manifest],  # and nobody is there to press Enter
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert done.returncode == 1
     assert nothing_is_left(folder)
     assert not (folder / "images").exists()

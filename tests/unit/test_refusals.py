@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,9 @@ def test_manifest(
 def test_no_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "--log", "-", str(tmp_path / "none.yml")]) == 1
     assert "does not point to a file" in capsys.readouterr().err
+    (tmp_path / "empty.yml").touch()
+    assert main(["build", "--log", "-", str(tmp_path / "empty.yml")]) == 1
+    assert "empty.yml: None is not of type 'object'" in capsys.readouterr().err
     (tmp_path / "bad.yml").write_text("a: [\n")
     assert main(["build", "--log", "-", str(tmp_path / "bad.yml")]) == 1
     assert "bad.yml: no YAML" in capsys.readouterr().err
@@ -107,6 +111,14 @@ def test_an_image_of_that_name(tmp_path: Path, capsys: pytest.CaptureFixture[str
     (tmp_path / "images" / "image.raw").write_text("somebody's only copy")
     assert f"{tmp_path}/images/image.raw is there already" in refused(tmp_path, capsys)
     assert (tmp_path / "images" / "image.raw").read_text() == "somebody's only copy"
+
+
+def test_a_workspace_of_that_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "randrange", lambda limit: 0xC0FFEE)
+    (tmp_path / "images" / "00c0ffee").mkdir(parents=True)
+    assert f"{tmp_path}/images/00c0ffee is there already" in refused(tmp_path, capsys)
 
 
 def test_debootstrap_does_not_know_the_release(
