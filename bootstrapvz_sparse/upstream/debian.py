@@ -40,7 +40,6 @@ RENAMED = {
 
 # Tasks that copy files which the package on PyPI lacks and which we do not bring either.
 LACKING = {
-    "bootstrapvz.common.tasks.initd.AddExpandRoot": "init.d/expand-root",
     "bootstrapvz.providers.ec2.tasks.ami.BundleImage": "certs/cert-ec2.pem",
     "bootstrapvz.providers.ec2.tasks.boot.CreatePVGrubCustomRule": "grub.d/40_custom",
     "bootstrapvz.providers.ec2.tasks.initd.AddEC2InitScripts": "init.d/ec2-get-credentials",
@@ -171,7 +170,7 @@ def security_suite(module: Any) -> None:
 
 @repair("bootstrapvz.common.tasks.initd")
 def systemd_units(module: Any) -> None:
-    """The init script asked for DSA keys at boot, and systemd drops support for init scripts."""
+    """There are no init scripts to install, and systemd is about to run none."""
     run = module.InstallInitScripts.run
 
     def install(info: Any) -> None:
@@ -180,10 +179,26 @@ def systemd_units(module: Any) -> None:
             if unit.exists():
                 del info.initd["install"][name]
                 shutil.copy(unit, _inside(info, "etc/systemd/system"))
+                program = ASSETS / "sbin" / name
+                if program.exists():
+                    copy = shutil.copy(program, _inside(info, "usr/local/sbin"))
+                    os.chmod(copy, 0o755)
                 module.log_check_call(["chroot", info.root, "systemctl", "enable", unit.name])
         run(info)
 
     _replace(module.InstallInitScripts, install)
+
+
+@repair("bootstrapvz.common.tasks.initd", "bootstrapvz.providers.gce.tasks.initd")
+def root_device(module: Any) -> None:
+    """The build's loop device was written into expand-root; ours asks for the machine's own."""
+    for name in ("AdjustExpandRootScript", "AdjustGrowpartWorkaround", "AdjustExpandRootDev"):
+        if hasattr(module, name):
+            _skip_when(getattr(module, name), _has_no_init_script)
+
+
+def _has_no_init_script(info: Any) -> bool:
+    return not os.path.exists(_inside(info, "etc/init.d/expand-root"))
 
 
 @repair("bootstrapvz.common.tasks.ssh")

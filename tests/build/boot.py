@@ -23,15 +23,23 @@ class BootFailed(Exception):
     """The text is the end of what the machine said on its serial console."""
 
 
-def boot(image: Path, *, timeout: float = 400, echo: bool = False) -> tuple[float, str]:
-    """Boot ``image``; return the seconds until the login prompt, and the console's text.
+def boot(
+    image: Path,
+    *options: str,
+    expect: bytes = PROMPT,
+    timeout: float = 400,
+    echo: bool = False,
+) -> tuple[float, str]:
+    """Boot ``image``; return the seconds until ``expect`` is on the console, and its text.
 
-    :raises BootFailed: no prompt within ``timeout`` seconds, or a boot that went wrong before
+    ``options`` are QEMU's.
+
+    :raises BootFailed: not within ``timeout`` seconds, or a boot that went wrong before
     """
     command = ["qemu-system-x86_64", "-machine", "pc", "-accel", "tcg,thread=multi"]
     command += ["-m", "1024", "-smp", "2", "-display", "none", "-serial", "stdio", "-monitor"]
     command += ["none", "-nic", "user,model=virtio-net-pci,restrict=on", "-no-reboot", "-drive"]
-    command += [f"file={image},format=raw,if=virtio,snapshot=on"]
+    command += [f"file={image},format=raw,if=virtio,snapshot=on", *options]
     began = time.monotonic()
     console = b""
     with subprocess.Popen(
@@ -47,7 +55,7 @@ def boot(image: Path, *, timeout: float = 400, echo: bool = False) -> tuple[floa
                     sys.stdout.buffer.write(chunk)
                     sys.stdout.flush()
                 console += chunk
-                if PROMPT in console:
+                if expect in console:
                     return time.monotonic() - began, console.decode(errors="replace")
                 if not chunk or any(failure in console for failure in FAILURES):
                     break

@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+import bootstrapvz_sparse
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.image.extents import allocated
 from tests.build.boot import boot
+from tests.e2fsprogs import debugfs
 from tests.loop.mounting import mounted
 from tests.manifests import write
 
@@ -26,6 +28,7 @@ pytestmark = pytest.mark.build
 
 MANIFESTS = Path(__file__).parent.parent.parent / "manifests"
 PLUGINS = Path(__file__).parent / "plugins"
+ASSETS = Path(bootstrapvz_sparse.__file__).parent / "upstream" / "assets"
 COMMAND = [sys.executable, "-m", "bootstrapvz_sparse.cli", "build", "--log", "log"]
 
 
@@ -56,7 +59,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Build(folder, image, folder / "before.raw", done.stderr)
 
 
-def debugfs(image: Path, request: str) -> str:
+def show(image: Path, request: str) -> str:
     done = subprocess.run(["debugfs", "-R", request, image], capture_output=True, text=True)
     return done.stdout + done.stderr.partition("\n")[2]
 
@@ -96,15 +99,13 @@ def test_no_larger_than_by_the_peers(built: Build, tmp_path: Path) -> None:
 
 def test_content(built: Build) -> None:
     image = built.image
-    assert "ssh_host" not in debugfs(image, "ls -l /etc/ssh")
-    assert "sshd_config" in debugfs(image, "ls -l /etc/ssh")
-    assert debugfs(image, "cat /etc/machine-id") == ""
-    assert "Type: symlink" in debugfs(image, "stat /etc/mtab")
-    assert "virtio_blk" in debugfs(image, "cat /etc/initramfs-tools/modules")
-    assert re.search(
-        r"debian-security \w+-security main", debugfs(image, "cat /etc/apt/sources.list")
-    )
-    assert ".deb" not in debugfs(image, "ls -l /var/cache/apt/archives")
+    assert "ssh_host" not in show(image, "ls -l /etc/ssh")
+    assert "sshd_config" in show(image, "ls -l /etc/ssh")
+    assert show(image, "cat /etc/machine-id") == ""
+    assert "Type: symlink" in show(image, "stat /etc/mtab")
+    assert "virtio_blk" in show(image, "cat /etc/initramfs-tools/modules")
+    assert re.search(r"debian-security \w+-security main", show(image, "cat /etc/apt/sources.list"))
+    assert ".deb" not in show(image, "ls -l /var/cache/apt/archives")
 
 
 def test_boots(built: Build) -> None:
@@ -112,6 +113,37 @@ def test_boots(built: Build) -> None:
     print(f"login prompt after {seconds:.0f} s")
     assert "FAILED" not in console
     assert "generate-ssh-host" in console  # systemd cuts names that are long
+
+
+@pytest.mark.parametrize("label", ["dos", "gpt"])
+def test_expand_root(built: Build, label: str, tmp_path: Path) -> None:
+    """The script that a GCE image gets grows partition and filesystem, here in a bare kernel."""
+    root, disk = tmp_path / "root", tmp_path / "disk"
+    subprocess.run(["cp", "--sparse=always", built.image, root], check=True)
+    units, unit = "/etc/systemd/system", "expand-root.service"
+    [version] = re.findall(r"vmlinuz-(\S+)", show(root, "ls -l /boot"))
+    debugfs(
+        root,
+        "cd /usr/local/sbin",
+        f"write {ASSETS}/sbin/expand-root expand-root",
+        "sif expand-root mode 0100755",
+        f"cd {units}",
+        f"write {ASSETS}/systemd/{unit} {unit}",
+        "cd multi-user.target.wants",
+        f"symlink {unit} {units}/{unit}",
+        f"dump /boot/vmlinuz-{version} {tmp_path}/vmlinuz",
+        f"dump /boot/initrd.img-{version} {tmp_path}/initrd",
+    )
+    with disk.open("wb") as file:
+        file.truncate(2052 << 20)
+    table = f"label: {label}\nstart=2048, size=2GiB\n"
+    subprocess.run(["sfdisk", "-q", disk], input=table, text=True, check=True)
+    copy = [f"if={root}", f"of={disk}", "bs=1M", "seek=1", "conv=sparse,notrunc"]
+    subprocess.run(["dd", "status=none", *copy], check=True)
+    os.truncate(disk, 4 << 30)  # 1048576 blocks; where gpt has its backup is the middle now
+    kernel = ["-kernel", f"{tmp_path}/vmlinuz", "-initrd", f"{tmp_path}/initrd"]
+    kernel += ["-append", "root=/dev/vda1 ro net.ifnames=0 console=ttyS0,115200"]
+    boot(disk, *kernel, expect=b"EXT4-fs (vda1): resized filesystem to 1048", timeout=200)
 
 
 def failed(folder: Path, changes: dict[str, object]) -> str:

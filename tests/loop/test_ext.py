@@ -14,6 +14,7 @@ import pytest
 from bootstrapvz_sparse.image.extents import Ranges, allocated, total, union
 from bootstrapvz_sparse.image.filesystems import NotTrusted, Unneeded, unneeded
 from bootstrapvz_sparse.image.sparsify import sparsify
+from tests.e2fsprogs import debugfs
 from tests.unable import unable
 
 
@@ -54,14 +55,6 @@ def mke2fs(path: Path, options: list[str], size: int = 96 << 20) -> None:
         file.truncate(size)
     environment = {**os.environ, "E2FSPROGS_FAKE_TIME": "1700000000"}
     subprocess.run(["mke2fs", "-q", "-F", *options, path], check=True, env=environment)
-
-
-def debugfs(path: Path, *commands: str) -> str:
-    script = "".join(f"{command}\n" for command in commands)
-    done = subprocess.run(
-        ["debugfs", "-w", "-f", "-", path], input=script, text=True, capture_output=True, check=True
-    )
-    return done.stdout
 
 
 def fill(path: Path, seed: int) -> dict[str, bytes]:

@@ -129,12 +129,9 @@ def test_debootstrap_does_not_know_the_release(
 
 
 def test_files_that_nobody_brings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    changes = {
-        "provider.name": "gce",
-        "system.bootloader": "grub",
-        "volume.partitions.type": "msdos",
-    }
-    assert "AddExpandRoot needs the file init.d/expand-root" in refused(tmp_path, capsys, changes)
+    docker = {"version": "1.11.2"}
+    said = refused(tmp_path, capsys, {"plugins": {"docker_daemon": docker}})
+    assert "AddDockerInit needs the file init.d/docker" in said
 
 
 def test_log_folder_that_cannot_be_written(

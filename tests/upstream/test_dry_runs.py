@@ -88,7 +88,7 @@ def test_inert_beside_python3_source(tmp_path: Path) -> None:
         "from bootstrapvz_sparse import upstream\n"
         "assert not upstream.install() and sys.meta_path == before\n"
         "class Task(type):\n"
-        "    def __repr__(cls): return 'bootstrapvz.common.tasks.initd.AddExpandRoot'\n"
+        "    def __repr__(cls): return 'bootstrapvz.providers.ec2.tasks.initd.AddEC2InitScripts'\n"
         "assert upstream.unavailable([Task('T', (), {})]) == []\n"
         "import bootstrapvz.base\n"
         "assert bootstrapvz.base.__loader__.__class__.__module__.startswith('_frozen')\n"

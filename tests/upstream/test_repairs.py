@@ -240,6 +240,35 @@ works_with(
     """,
 )
 works_with(
+    "expand-root is no init script",
+    ("bootstrapvz.common.tasks.initd", "root_device"),
+    code="""
+    from bootstrapvz.common.tasks import initd
+    called = []
+    initd.log_check_call = called.append
+    for folder in ('etc/systemd/system', 'usr/local/sbin'):
+        os.makedirs(os.path.join(root, folder))
+    partition = NS(get_index=lambda: 1)
+    volume = NS(partition_map=NS(root=partition), device_path='/dev/loop7')
+    build = info(initd={'install': {}, 'disable': []}, volume=volume)
+    initd.AddExpandRoot.run(build)
+    initd.InstallInitScripts.run(build)
+    initd.AdjustExpandRootScript.run(build)
+    initd.AdjustGrowpartWorkaround.run(build)
+    assert os.access(os.path.join(root, 'usr/local/sbin/expand-root'), os.X_OK)
+    assert b'/dev/loop' not in read('usr/local/sbin/expand-root')
+    assert called == [['chroot', root, 'systemctl', 'enable', 'expand-root.service']]
+    """,
+)
+works_with(
+    "gce's expand-root has the machine's own device",
+    ("bootstrapvz.providers.gce.tasks.initd", "root_device"),
+    code="""
+    from bootstrapvz.providers.gce.tasks.initd import AdjustExpandRootDev
+    AdjustExpandRootDev.run(info())
+    """,
+)
+works_with(
     "no host key stays in the image",
     ("bootstrapvz.common.tasks.ssh", "host_keys"),
     code="""
