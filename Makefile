@@ -47,17 +47,13 @@ install-boot:
 
 # Where nothing can be installed the tests say themselves what they miss.
 install-test:
-	@test "$$(id -u)" = 0 || sudo -n true 2>/dev/null || \
-		{ echo 'neither root nor sudo: no Debian packages are installed'; exit 0; }
 	$(if $(shell test "$$(id -u)" = 0 || sudo -n true 2>/dev/null && echo yes),\
-		$(call apt,$(TEST_PACKAGES)))
+		$(call apt,$(TEST_PACKAGES)),\
+		@echo 'neither root nor sudo: no Debian packages are installed')
 
-$(VENV)/build: setup.py
+$(VENV)/build: requirement = .
+$(VENV)/test: requirement = .[test]
+$(VENV)/build $(VENV)/test: setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -q --use-pep517 -e .
-	touch $@
-
-$(VENV)/test: setup.py
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -q --use-pep517 -e .[test]
+	$(VENV)/bin/pip install -q --use-pep517 -e $(requirement)
 	touch $@

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.builder.run import SYSTEM_FOLDERS
+from tests.loop.mounting import mounted
 from tests.unable import unable
 
 # where mkfs and losetup are, and what users do not have in PATH
@@ -23,20 +24,16 @@ BUILD_PROGRAMS = ("debootstrap", "mkfs.ext4", "qemu-system-x86_64", "sfdisk", "z
 @cache
 def lack_of_loop() -> str:
     """Why no filesystem can be mounted from a file here; nothing where it can."""
+    if shutil.which("mkfs.ext4") is None:
+        return "the program mkfs.ext4 is not there"
     with tempfile.TemporaryDirectory() as folder:
-        image, point = Path(folder, "image"), Path(folder, "point")
-        point.mkdir()
-        with image.open("wb") as file:
-            file.truncate(8 << 20)
         try:
-            for command in (["mkfs.ext4", "-q", image], ["mount", "-o", "loop", image, point]):
-                subprocess.run(command, check=True, capture_output=True, text=True)
+            with mounted("ext4", Path(folder), 8 << 20):
+                return ""
         except FileNotFoundError as error:
             return f"the program {error.filename} is not there"
         except subprocess.CalledProcessError as error:
             return f"no loop mounts: {error.stderr.strip()}"
-        subprocess.run(["umount", point], check=True)
-    return ""
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,10 +47,8 @@ def _missing_programs(info: Any, tasks: set[Any]) -> Iterator[str]:
         needed.update(FORMAT)
         for partition in info.volume.partition_map.partitions:
             needed.update(BY_FILESYSTEM.get(partition.filesystem, {}))
-    missing = {command: needed[command] for command in needed if shutil.which(command) is None}
-    if missing:
-        named = ", ".join(f"{c} (package {p})" for c, p in sorted(missing.items()))
-        yield f"missing programs: {named}"
+    if missing := upstream.missing_programs(needed):
+        yield missing
 
 
 def _release(info: Any) -> Iterator[str]:
@@ -74,8 +71,7 @@ def _workspace(info: Any) -> Iterator[str]:
     """Whether the workspace can be written, holds holes, and has room."""
     if os.path.lexists(info.workspace):  # of this build alone: removed whole when it fails
         yield f"{info.workspace} is there already"
-    workspace = Path(info.manifest.bootstrapper["workspace"])
-    folder = workspace
+    folder = Path(info.manifest.bootstrapper["workspace"])
     while not folder.exists():
         folder = folder.parent
     try:
@@ -84,12 +80,12 @@ def _workspace(info: Any) -> Iterator[str]:
     except OSError as error:
         yield f"nothing can be written in {folder}: {error.strerror}"
         return
-    size = int(info.volume.size.bytes) if hasattr(info.volume, "size") else LEAST_SPACE
     free = status.f_bavail * status.f_frsize
+    least = min(int(info.volume.size.bytes), LEAST_SPACE)
     if "sparse" in info.manifest.plugins and not can.sparse:
         yield f"the filesystem of {folder} cannot hold sparse files"
-    if free < min(size, LEAST_SPACE):
+    if free < least:
         yield (
             f"the filesystem of {folder} has {human(free)} left, and a build needs at least "
-            f"{human(min(size, LEAST_SPACE))}"
+            f"{human(least)}"
         )

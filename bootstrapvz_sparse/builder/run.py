@@ -92,7 +92,7 @@ def _load(path: Path) -> Any:
     except UnknownReleaseException as error:
         raise BuildError(f"{path}: system.release: {error}") from error
     except yaml.YAMLError as error:
-        raise BuildError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+        raise BuildError(f"{path}: no YAML: {_cause(error)}") from error
     except Exception as error:
         missing = getattr(error, "name", None) or ""
         if missing.startswith(("bootstrapvz.providers.", "bootstrapvz.plugins.")):

@@ -12,6 +12,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from .extents import allocated
+
 FALLOC_FL_KEEP_SIZE = 0x01
 FALLOC_FL_PUNCH_HOLE = 0x02
 
@@ -70,11 +72,11 @@ def probe(folder: Path) -> Capabilities:
         file.write(b"\1" * PROBED)
         file.flush()
         os.fsync(fd)
-        before = os.fstat(fd).st_blocks * 512
+        before = allocated(os.fstat(fd))
         try:
             punch(fd, 0, PROBED // 2)
             os.fsync(fd)
-            punched = os.fstat(fd).st_blocks * 512 < before
+            punched = allocated(os.fstat(fd)) < before
         except NotSupported:
             punched = False
         return Capabilities(

@@ -11,6 +11,7 @@ bootstrap-vz that is Python 3 source already is installed, it does nothing.
 - ``assets``    the files that the package on PyPI lacks, written anew
 """
 
+from .debian import missing_programs
 from .importer import install, unavailable
 
-__all__ = ["install", "unavailable"]
+__all__ = ["install", "missing_programs", "unavailable"]

@@ -9,7 +9,7 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,13 @@ def lacking(tasks: Iterable[object]) -> list[str]:
     )
 
 
+def missing_programs(needed: Mapping[str, str]) -> str:
+    """Name the commands among ``needed`` that are not there, each with its Debian package."""
+    missing = sorted(command for command in needed if shutil.which(command) is None)
+    named = ", ".join(f"{command} (package {needed[command]})" for command in missing)
+    return f"missing programs: {named}" if named else ""
+
+
 def _replace(task: Any, run: Callable[[Any], None]) -> None:
     task.run = classmethod(lambda cls, info: run(info))
 
@@ -111,10 +118,8 @@ def host_commands(module: Any) -> None:
     """``type CMD`` as a list and through a shell succeeds whatever CMD is."""
 
     def check(info: Any) -> None:
-        missing = {c: p for c, p in info.host_dependencies.items() if shutil.which(c) is None}
-        if missing:
-            named = ", ".join(f"{c} (package {p})" for c, p in sorted(missing.items()))
-            raise module.TaskError("missing programs: " + named)
+        if missing := missing_programs(info.host_dependencies):
+            raise module.TaskError(missing)
 
     _replace(module.CheckExternalCommands, check)
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.image.extents import allocated
 from tests.build.boot import boot
 from tests.e2fsprogs import debugfs
-from tests.loop.mounting import mounted
+from tests.loop.mounting import fill, mounted
 from tests.manifests import write
 
 pytestmark = pytest.mark.build
@@ -172,15 +171,9 @@ def test_a_program_that_fails(tmp_path: Path) -> None:
 
 def test_the_disk_becomes_full(tmp_path: Path) -> None:
     with mounted("tmpfs", tmp_path, 1100 << 20) as folder, Background(folder) as process:
-        for said in lines_of(process, timeout=60):
-            if said.endswith("Installing Debian ... "):
-                break
-        filler = os.open(folder / "filler", os.O_WRONLY | os.O_CREAT)
-        with pytest.raises(OSError, match="No space"):
-            while True:
-                os.write(filler, bytes(1 << 20))
-        os.close(filler)
-        said = "".join(list(lines_of(process, timeout=300))[-1:])
+        process.until("Installing Debian ... ", timeout=60)
+        fill(folder, 1 << 20)
+        said = process.until(None, timeout=300)
         assert process.wait() == 1
         assert f"error: the disk of {folder}/images is full: " in said
         assert nothing_is_left(folder / "images")
@@ -203,20 +196,21 @@ class Background(subprocess.Popen[bytes]):
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
-
-def lines_of(process: subprocess.Popen[bytes], timeout: float) -> Iterator[str]:
-    """All that the process has said so far, again and again, as it says more."""
-    assert process.stderr
-    said = b""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if select.select([process.stderr], [], [], 1)[0]:
-            chunk = os.read(process.stderr.fileno(), 65536)
-            said += chunk
-            yield said.decode()
-            if not chunk:
-                return
-    raise AssertionError(f"not within {timeout} s: {said.decode()}")
+    def until(self, text: str | None, timeout: float) -> str:
+        """What it says from now on, up to and with ``text``; None: until it has no more to say."""
+        assert self.stderr
+        said = ""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if select.select([self.stderr], [], [], 1)[0]:
+                chunk = os.read(self.stderr.fileno(), 65536)
+                said += chunk.decode()
+                if text is not None and said.endswith(text):
+                    return said
+                if not chunk:
+                    assert text is None, said
+                    return said
+        raise AssertionError(f"not within {timeout} s: {said}")
 
 
 @pytest.mark.parametrize("task", ["Installing Debian ... ", "Installing packages ... "])
@@ -226,14 +220,12 @@ def test_interrupted(task: str, tmp_path: Path) -> None:
     manifest["bootstrapper"]["tarball"] = "packages" in task  # made for real, and used, once
     (tmp_path / "manifest.yml").write_text(yaml.safe_dump(manifest))
     with Background(tmp_path) as process:
-        for said in lines_of(process, timeout=600):
-            if said.endswith(task):
-                break
+        process.until(task, timeout=600)
         time.sleep(12)
         images = (tmp_path / "images").resolve()
         assert leftovers.mounts(images) and leftovers.loop_devices(images)
         os.killpg(process.pid, signal.SIGINT)
-        said = "".join(list(lines_of(process, timeout=60))[-1:])
+        said = process.until(None, timeout=60)
         assert process.wait() == 1
     assert nothing_is_left(images)
     *_, error, log = said.splitlines()

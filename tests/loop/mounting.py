@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.unable import unable
 
@@ -20,6 +23,15 @@ MAKE = {
 
 def run(*command: str | Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def fill(folder: Path, chunk: int) -> None:
+    """Write a file, ``chunk`` bytes at a time, until there is no room any more."""
+    file = os.open(folder / "filler", os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(OSError, match="No space"):
+        while True:
+            os.write(file, bytes(chunk))
+    os.close(file)
 
 
 @contextlib.contextmanager

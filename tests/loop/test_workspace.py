@@ -12,7 +12,7 @@ import pytest
 
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.cli import main
-from tests.loop.mounting import mounted, run
+from tests.loop.mounting import fill, mounted, run
 from tests.manifests import write
 
 pytestmark = pytest.mark.loop
@@ -41,11 +41,7 @@ def test_no_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with mounted("tmpfs", tmp_path, 1 << 20) as folder:
         write(folder)
-        filler = os.open(folder / "filler", os.O_WRONLY | os.O_CREAT)
-        with pytest.raises(OSError, match="No space"):
-            while True:
-                os.write(filler, bytes(4096))
-        os.close(filler)
+        fill(folder, 4096)
         assert main(["build", "--log", "-", str(folder / "manifest.yml")]) == 1
         assert f"nothing can be written in {folder}" in capsys.readouterr().err
 

@@ -14,18 +14,17 @@ from .layout import BLOCK_UNINIT, Filesystem, Group
 
 def free_blocks(fs: Filesystem) -> Ranges:
     """Ranges of the block numbers that the bitmaps call free."""
-    metadata = union(fs.metadata())
-    starts = [start for start, _ in metadata]
+    starts = [start for start, _ in fs.metadata]
     free: Ranges = []
     counted = 0
     for group, bitmap in _bitmaps(fs):
         first = fs.first_block(group.number)
         last = min(first + fs.per_group, fs.blocks)
         if bitmap is None:
-            found = _all_but(fs, metadata, starts, first, last)
+            found = _all_but(fs, starts, first, last)
         else:
             found = _unset(fs, group, bitmap, first, last)
-            if _overlap(found, metadata, starts):
+            if _overlap(found, fs.metadata, starts):
                 raise NotTrusted(f"group {group.number} calls its metadata free")
         clusters = sum(-(-(end - start) // fs.cluster) for start, end in found)
         if clusters != group.free:
@@ -78,8 +77,9 @@ def _unset(fs: Filesystem, group: Group, bitmap: bytes, first: int, last: int) -
     ]
 
 
-def _all_but(fs: Filesystem, metadata: Ranges, starts: list[int], first: int, last: int) -> Ranges:
+def _all_but(fs: Filesystem, starts: list[int], first: int, last: int) -> Ranges:
     """Blocks of the whole clusters of ``[first, last)`` that no metadata touches."""
+    metadata = fs.metadata
     index = max(bisect.bisect_right(starts, first) - 1, 0)
     used: Ranges = []
     while index < len(metadata) and metadata[index][0] < last:

@@ -57,7 +57,7 @@ def journal_log(fs: Filesystem) -> Ranges:
         begin, end = max(logical, first, 1), min(logical + count, length)
         log.append((physical + begin - logical, physical + end - logical))
     log = union(log)
-    if intersection(log, union(fs.metadata())):
+    if intersection(log, fs.metadata):
         raise NotTrusted("its journal overlaps its metadata")
     return log
 

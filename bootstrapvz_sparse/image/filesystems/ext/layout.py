@@ -6,8 +6,9 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
-from ...extents import Range, Ranges
+from ...extents import Range, Ranges, union
 from ..trust import NotTrusted
 from .checksums import crc16, crc32c
 
@@ -211,8 +212,12 @@ class Filesystem:
                 raise NotTrusted(f"metadata of group {number} lies outside the filesystem")
         return Group(number, bitmap, inodes, table, free, flags, bitmap_checksum)
 
-    def metadata(self) -> Iterator[Range]:
+    @cached_property
+    def metadata(self) -> Ranges:
         """Block ranges of all that has a fixed place: never free, whatever a bitmap says."""
+        return union(self._metadata())
+
+    def _metadata(self) -> Iterator[Range]:
         meta_bg = bool(self.incompat & INCOMPAT_META_BG)
         descriptor_blocks = -(-self.group_count // self.descriptors_per_block)
         old_style = min(self.first_meta_bg, descriptor_blocks) if meta_bg else descriptor_blocks
