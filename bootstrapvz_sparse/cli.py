@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from . import __version__
 
@@ -25,6 +34,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bvz-sparse", description="Sparse Debian images.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_build(commands)
+    _add_sparsify(commands)
+    _add_inspect(commands)
+    return parser
+
+
+def _add_build(commands: Any) -> None:
     build = commands.add_parser("build", help="build the image that a manifest describes")
     build.add_argument("manifest", type=Path, metavar="MANIFEST")
     build.add_argument(
@@ -40,7 +56,63 @@ def _parser() -> argparse.ArgumentParser:
     )
     build.add_argument("--color", choices=["auto", "always", "never"], default="auto")
     build.set_defaults(run=_build)
-    return parser
+
+
+def _add_sparsify(commands: Any) -> None:
+    from .image.methods import METHODS
+    from .image.sparsify import RECLAIM
+
+    sparsify = commands.add_parser("sparsify", help="make finished raw images sparse")
+    sparsify.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    sparsify.add_argument(
+        "--method",
+        choices=["auto", *METHODS],
+        default="auto",
+        help="how zeros become holes; none: only what --reclaim frees (default: %(default)s)",
+    )
+    sparsify.add_argument(
+        "--reclaim",
+        choices=RECLAIM,
+        default=RECLAIM[0],
+        help="what is done about free blocks: told by the filesystem's metadata, discarded by the "
+        "kernel, or nothing (default: %(default)s: what is known there)",
+    )
+    sparsify.add_argument(
+        "--min-hole",
+        type=_size,
+        default=0,
+        metavar="SIZE",
+        help="punch no shorter holes; 64KiB, say, keeps the extents of the image few",
+    )
+    sparsify.add_argument(
+        "--command",
+        type=shlex.split,
+        default=(),
+        metavar="COMMAND",
+        help="the program of --method command; it gets the image as its last argument",
+    )
+    sparsify.add_argument("--dry-run", action="store_true", help="change nothing, print the plan")
+    sparsify.add_argument(
+        "--verify", action="store_true", help="prove that no byte in use has changed"
+    )
+    sparsify.add_argument("--json", action="store_true", help="print the report as JSON")
+    sparsify.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    sparsify.set_defaults(run=_sparsify)
+
+
+def _add_inspect(commands: Any) -> None:
+    inspect = commands.add_parser("inspect", help="show where the bytes of a raw image are")
+    inspect.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    inspect.add_argument("--json", action="store_true", help="print it as JSON")
+    inspect.set_defaults(run=_inspect)
+
+
+def _size(text: str) -> int:
+    """A size in bytes: ``4096``, ``64K``, ``64KiB``; bootstrap-vz takes KB for KiB, too."""
+    found = re.fullmatch(r"(\d+) ?([KMGT]?)(i?B)?", text.strip(), re.IGNORECASE)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size")
+    return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -62,6 +134,149 @@ def _build(options: argparse.Namespace) -> int:
         print(f"bvz-sparse: error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _sparsify(options: argparse.Namespace) -> int:
+    from .image.show import report_json, report_text
+    from .image.sparsify import sparsify
+
+    def one(path: Path) -> Any:
+        with _progress(path, quiet=options.quiet) as progress:
+            return sparsify(
+                path,
+                method=options.method,
+                reclaim=options.reclaim,
+                min_hole=options.min_hole,
+                command=options.command,
+                verify=options.verify,
+                dry_run=options.dry_run,
+                progress=progress,
+            )
+
+    if options.quiet and not options.json:
+        return _each(options, one, as_json=report_json, as_text=None)
+    return _each(options, one, as_json=report_json, as_text=report_text)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from .image.inspect import inspect
+    from .image.show import inspection_json, inspection_text
+
+    def one(path: Path) -> Any:
+        with _progress(path) as progress:
+            return inspect(path, progress=progress)
+
+    terminal = sys.stdout.isatty()
+
+    def as_text(inspection: Any) -> str:
+        return inspection_text(
+            inspection,
+            width=shutil.get_terminal_size().columns if terminal else 80,
+            colour=terminal and not os.environ.get("NO_COLOR"),
+            ascii_only=not _can_print("█░·"),
+        )
+
+    return _each(options, one, as_json=inspection_json, as_text=as_text)
+
+
+def _each(
+    options: argparse.Namespace,
+    work: Callable[[Path], Any],
+    *,
+    as_json: Callable[[Any], dict[str, Any]],
+    as_text: Callable[[Any], str] | None,
+) -> int:
+    """Do ``work`` on every image, whatever happens to the others, and print what came of it."""
+    from .image.access import Refused
+    from .image.holes import NotSupported
+    from .image.show import JSON_VERSION
+    from .image.verify import Changed
+
+    done, status = [], 0
+    with _ended_by_signals():
+        for path in options.images:
+            try:
+                result = work(path)
+            except (Refused, NotSupported, Changed, OSError) as error:
+                _complain(path, error)
+                status = 1
+                continue
+            if options.json:
+                done.append(as_json(result))
+            elif as_text:
+                _print(as_text(result))
+    if options.json:
+        _print(json.dumps({"version": JSON_VERSION, "images": done}, indent=2))
+    return status
+
+
+def _complain(path: Path, error: Exception) -> None:
+    text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+    if str(path) not in text:
+        text = f"{path}: {text}"
+    print(f"bvz-sparse: error: {_printable(text)}", file=sys.stderr)
+
+
+def _print(text: str) -> None:
+    """Print what may contain paths, whose bytes need be no text."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _can_print(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end us the way Ctrl-C does: everything is put in order before."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+PATIENCE, INTERVAL = 1.0, 0.1  # seconds without a word, and between two
+
+
+@contextlib.contextmanager
+def _progress(path: Path, *, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
+    """Something that shows on a terminal how far the reading of ``path`` is, if it takes long."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    next_time, shown = time.monotonic() + PATIENCE, False
+
+    def show(done: int, expected: int) -> None:
+        nonlocal next_time, shown
+        if time.monotonic() >= next_time:
+            percent = 100 * done // max(expected, 1)
+            print(
+                f"\r{_printable(path.name)}: {percent} % read", end="", file=sys.stderr, flush=True
+            )
+            next_time, shown = time.monotonic() + INTERVAL, True
+
+    try:
+        yield show
+    finally:
+        if shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,28 @@
 """Punching holes into files, and finding out where that can be done.
 
-Source of the constants and the meaning of errno: fallocate(2), ``linux/falloc.h``.
+Source of the constants and the meaning of errno: fallocate(2), ``linux/falloc.h``,
+``linux/fs.h``.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .extents import allocated
+from .extents import Ranges, allocated
 
 FALLOC_FL_KEEP_SIZE = 0x01
 FALLOC_FL_PUNCH_HOLE = 0x02
+FICLONE = 0x40049409  # ioctl_ficlonerange(2)
+NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV)
 
 _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
 _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
@@ -30,16 +37,49 @@ def punch(fd: int, start: int, end: int) -> None:
     """Free the bytes from ``start`` up to ``end``: they read as zeros, the size stays.
 
     :raises NotSupported: the filesystem cannot punch holes
-    :raises OSError: any other failure, see fallocate(2)
+    :raises OSError: any other failure, see fallocate(2): ENOSPC where a longer list of extents
+        finds no room, EROFS, EPERM on immutable and append-only files, EIO
     """
     mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
     while _fallocate(fd, mode, start, end - start) != 0:
         number = ctypes.get_errno()
         if number == errno.EINTR:
             continue
-        if number in (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV):
-            raise NotSupported(os.strerror(number))
-        raise OSError(number, os.strerror(number))
+        if number in NOT_SUPPORTED:
+            raise NotSupported(f"punching holes: {os.strerror(number)}")
+        raise OSError(number, f"punching a hole at byte {start}: {os.strerror(number)}")
+
+
+@contextmanager
+def punching(fd: int, ranges: Ranges) -> Iterator[None]:
+    """Punch ``ranges`` in a thread while the body runs; both are done on leaving.
+
+    When the body fails or is interrupted, the range at hand is the last one.
+
+    :raises NotSupported, OSError: as :func:`punch`
+    """
+    stop = threading.Event()
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            for start, end in ranges:
+                if stop.is_set():
+                    return
+                punch(fd, start, end)
+        except Exception as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+        thread.join()
+    finally:
+        stop.set()
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 @dataclass(frozen=True)
@@ -47,11 +87,14 @@ class Capabilities:
     """What the filesystem of a folder can do with files.
 
     ``sparse``: a file can have blocks that are not allocated. ``punch``: allocated blocks can be
-    freed again. ``block``: bytes of an allocation unit.
+    freed again. ``report``: ``SEEK_HOLE`` finds holes. ``clone``: a file can share the blocks of
+    another. ``block``: bytes of an allocation unit.
     """
 
     sparse: bool
     punch: bool
+    report: bool
+    clone: bool
     block: int
 
 
@@ -59,7 +102,7 @@ PROBED = 1 << 20  # enough for a hole on filesystems of 64 KiB blocks
 
 
 def probe(folder: Path) -> Capabilities:
-    """Find out what ``folder`` can do, by trying it on a file without a name there.
+    """Find out what ``folder`` can do, by trying it on files without a name there.
 
     Never by the name of the filesystem: what a network or FUSE filesystem can do hangs on what
     is below it.
@@ -73,6 +116,8 @@ def probe(folder: Path) -> Capabilities:
         file.flush()
         os.fsync(fd)
         before = allocated(os.fstat(fd))
+        hole = os.lseek(fd, 0, os.SEEK_HOLE)
+        clone = _clones(fd, folder)
         try:
             punch(fd, 0, PROBED // 2)
             os.fsync(fd)
@@ -80,5 +125,20 @@ def probe(folder: Path) -> Capabilities:
         except NotSupported:
             punched = False
         return Capabilities(
-            sparse=before < 2 * PROBED, punch=punched, block=os.fstatvfs(fd).f_frsize
+            sparse=before < 2 * PROBED,
+            punch=punched,
+            report=hole < 4 * PROBED,
+            clone=clone,
+            block=os.fstatvfs(fd).f_frsize,
         )
+
+
+def _clones(fd: int, folder: Path) -> bool:
+    with tempfile.TemporaryFile(dir=folder) as other:
+        try:
+            fcntl.ioctl(other.fileno(), FICLONE, fd)
+        except OSError as error:
+            if error.errno in (*NOT_SUPPORTED, errno.ENOTTY, errno.EINVAL, errno.EXDEV):
+                return False
+            raise
+    return True

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+PATIENCE = 10  # seconds
 
 
 def attached() -> Iterator[tuple[str, str]]:
@@ -30,3 +33,10 @@ def devices(image: Path) -> list[str]:
         except OSError:
             continue  # its file is gone
     return found
+
+
+def wait_until_detached(image: Path) -> None:
+    """The kernel detaches later while somebody, such as udev, looks at the device."""
+    deadline = time.monotonic() + PATIENCE
+    while devices(image) and time.monotonic() < deadline:
+        time.sleep(0.1)

@@ -1,106 +1,191 @@
-"""Make an image that is in use by nobody as sparse as it can be, in place."""
+"""Make an image as sparse as it can be: survey, scan, punch, verify."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import loop
-from .extents import Ranges, allocated, complement, data, total, union
-from .filesystems import NotTrusted, unneeded
-from .holes import punch
-from .zeros import zero_blocks
+from . import programs
+from .access import Image, opened
+from .discard import MOUNTABLE, NotDiscarded, discard
+from .extents import allocated
+from .filesystems import READERS, Unneeded
+from .holes import probe
+from .methods import Job, choose
+from .scan import Progress, Scan
+from .survey import Plan, Region, Survey, survey
+from .verify import Changed, Digest, check, compare
 
-
-class Refused(Exception):
-    """The image is left as it is; the text says why, in a line."""
+RECLAIM = ("auto", "metadata", "discard", "none")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was done to an image; all sizes in bytes.
+    """What was done to an image, or would be; sizes in bytes.
 
-    ``free`` and ``journal``: what the filesystems do not need, allocated or not. ``zero``: what
-    was found zero among the rest. ``notes``: what was left alone, and why.
+    ``method`` is "" after a dry run; ``after`` is then what would be left. ``gained`` is what the
+    filesystem below has more of free space. ``plan`` has the details; nobody has looked for zeros
+    where ``scanned`` is false. ``verified`` tells what was proved. ``notes``: what was left alone,
+    and why.
     """
 
-    apparent: int
+    path: Path
+    method: str
     before: int
     after: int
-    free: int
-    journal: int
-    zero: int
+    gained: int
     seconds: float
+    plan: Plan
+    scanned: bool
+    verified: tuple[str, ...]
     notes: tuple[str, ...]
 
+    @property
+    def apparent(self) -> int:
+        """The size of the image in bytes."""
+        return self.plan.survey.size
 
-def sparsify(path: Path, filesystems: Ranges, *, reclaim: bool = True) -> Report:
-    """Free every block of the image at ``path`` that needs no disk space, in place.
 
-    First what each of the ``filesystems`` (its byte range in the image) does not need, unless
-    ``reclaim`` is false; then each block that holds only zeros; and what is allocated without
-    ever having been written. Can be interrupted at any point: each step leaves a valid image.
+def sparsify(
+    path: Path,
+    *,
+    method: str = "auto",
+    reclaim: str = "auto",
+    min_hole: int = 0,
+    command: Sequence[str] = (),
+    verify: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Free every block of the image at ``path`` that needs no disk space.
 
-    :raises Refused: somebody else uses the image
-    :raises NotSupported: the filesystem that the image lies on cannot punch holes
+    That is: what its filesystems do not need, as far as ``reclaim`` goes; blocks that hold only
+    zeros; and what was allocated without ever having been written. ``method`` is one of
+    :data:`.methods.METHODS` or ``auto``. Holes of fewer than ``min_hole`` bytes are not punched.
+    ``verify`` proves that no byte in use changed; ``dry_run`` changes nothing.
+
+    Can be interrupted at any point: each step leaves a valid image.
+
+    :raises Refused: somebody else uses the image, or the method cannot be used
+    :raises NotSupported: no method can make files sparse where the image lies
+    :raises Changed: verification failed
     :raises OSError: the image cannot be read or written
     """
     started = time.perf_counter()
-    with _exclusively(path) as fd:
-        os.fsync(fd)
-        status = os.fstat(fd)
-        size = status.st_size
-        free, journal, notes = _unneeded(fd, filesystems if reclaim else [])
-        for start, end in union(free, journal):
-            punch(fd, start, end)  # the kernel zeroes what is free of the blocks at the ends
-        written = list(data(fd, size))
-        zero = union(zero_blocks(fd, written, os.fstatvfs(fd).f_frsize))
-        for start, end in union(zero, complement(written, size)):
-            punch(fd, start, end)
-        os.fsync(fd)
+    with opened(path, write=not dry_run) as image:
+        os.fsync(image.fd)
+        before, room = allocated(os.fstat(image.fd)), _free(image.path)
+        found = _survey(image, reclaim, verify=verify, dry_run=dry_run)
+        scan = Scan(found, progress, Digest() if verify else None)
+        verified: list[str] = []
+        name = ""
+        if dry_run:
+            scan(image.fd)
+        else:
+            can = probe(image.path.parent)
+            job = Job(image, found, can, scan, min_hole=min_hole, command=tuple(command))
+            chosen = choose(method, job)
+            name = chosen.name
+            if verify and not chosen.scans:
+                scan(image.fd)
+            with chosen.apply(job) as result:
+                if verify:
+                    verified = _verify(image, result, scan, mounted=chosen.mounts)
+        plan = Plan(found, scan.zero)
         return Report(
-            apparent=size,
-            before=allocated(status),
-            after=allocated(os.fstat(fd)),
-            free=total(free),
-            journal=total(journal),
-            zero=total(zero),
+            path=image.path,
+            method=name,
+            before=before,
+            after=before - plan.gain if dry_run else allocated(os.stat(image.path)),
+            gained=_free(image.path) - room,
             seconds=time.perf_counter() - started,
-            notes=tuple(notes),
+            plan=plan,
+            scanned=scan.done,
+            verified=tuple(verified),
+            notes=tuple(image.notes),
         )
 
 
-def _unneeded(fd: int, filesystems: Ranges) -> tuple[Ranges, Ranges, list[str]]:
-    free: Ranges = []
-    journal: Ranges = []
-    notes = []
-    for start, end in filesystems:
-        try:
-            found = unneeded(fd, start, end)
-        except NotTrusted as reason:
-            notes.append(f"free blocks of the filesystem at byte {start} left alone: {reason}")
-        else:
-            free += found.free
-            journal += found.journal
-    return free, journal, notes
+def _free(path: Path) -> int:
+    status = os.statvfs(path)
+    return status.f_bfree * status.f_frsize
 
 
-@contextmanager
-def _exclusively(path: Path) -> Iterator[int]:
-    """Open the image for writing, and refuse it where somebody else has it open for that."""
-    with path.open("r+b", buffering=0) as file:
+def _survey(image: Image, reclaim: str, *, verify: bool, dry_run: bool) -> Survey:
+    """The survey to act on, after all that has to be done before; doubts become notes."""
+    found = survey(image.fd, image.size, reclaim=reclaim != "none")
+    if found.table.trouble:
+        image.notes.append(f"only blocks of zeros become holes: {found.table.trouble}")
+    if reclaim == "none":
+        return found
+    regions = [_checked(image, region) if verify else region for region in found.regions]
+    discarded = []
+    for region in regions:
+        partition = region.partition
+        if not _to_discard(region, reclaim):
+            if region.trouble:
+                image.notes.append(f"{partition}: free blocks left alone: {region.trouble}")
+            continue
+        if dry_run:
+            image.notes.append(f"{partition}: its free blocks would be discarded (FITRIM)")
+            continue
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno != errno.EWOULDBLOCK:
-                raise
-            raise Refused(f"{path} is locked by another program") from error
-        if devices := loop.devices(path):
-            raise Refused(f"{path} is attached to {', '.join(devices)}")
-        yield file.fileno()
+            discard(image, partition)
+            discarded.append(partition)
+        except NotDiscarded as reason:
+            image.notes.append(f"{partition}: free blocks left alone: {reason}")
+    if discarded:
+        os.fsync(image.fd)
+        again = survey(image.fd, image.size, reclaim=False)
+        found = replace(found, data=again.data, unwritten=again.unwritten)
+    if reclaim == "discard":
+        regions = [replace(region, unneeded=Unneeded()) for region in regions]
+    return replace(found, regions=tuple(regions))
+
+
+def _to_discard(region: Region, reclaim: str) -> bool:
+    """Whether the kernel is to be asked: instead of a reader that trusts it, or for want of one."""
+    kind = region.partition.filesystem
+    if kind in READERS:
+        return reclaim == "discard" and not region.trouble and kind != "swap"
+    return reclaim in ("auto", "discard") and kind in MOUNTABLE and not region.partition.trouble
+
+
+def _checked(image: Image, region: Region) -> Region:
+    """The region, of which nothing is called free where its checker finds it broken already."""
+    if region.trouble:
+        return region
+    try:
+        wrong = check(image, image.fd, region.partition)
+    except programs.Missing:
+        return region
+    return Region(region.partition, trouble=wrong) if wrong else region
+
+
+def _verify(image: Image, fd: int, scan: Scan, *, mounted: bool) -> list[str]:
+    """Prove that the file ``fd`` holds what the image held; what was proved, in words.
+
+    :raises Changed: it does not
+    """
+    verified = []
+    if mounted:
+        image.notes.append("bytes in use were not compared: the method mounts the filesystems")
+    else:
+        assert scan.digest
+        compare(fd, scan.survey, scan.digest)
+        verified.append("the bytes in use are what they were")
+    for region in scan.survey.regions:
+        if region.trouble:
+            continue
+        try:
+            wrong = check(image, fd, region.partition)
+        except programs.Missing as reason:
+            image.notes.append(f"{region.partition}: not checked: {reason}")
+            continue
+        if wrong:
+            raise Changed(f"{region.partition}: {wrong}")
+        verified.append(f"{region.partition}: {region.partition.filesystem} checks clean")
+    return verified

@@ -1,22 +1,33 @@
-"""Blocks that hold nothing but zeros."""
+"""Reading ranges of a file once, for the blocks that hold nothing but zeros."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from .extents import Range
 
 CHUNK = 1 << 20
 AHEAD = 8 * CHUNK  # a cold cache wants to be told early what comes, a warm one does not mind
 
+Seen = Callable[[memoryview], object]
 
-def zero_blocks(fd: int, ranges: Iterable[Range], block: int) -> Iterator[Range]:
+
+def zero_blocks(
+    fd: int,
+    ranges: Iterable[Range],
+    block: int,
+    blank: Iterable[Range] = (),
+    *,
+    seen: Seen | None = None,
+) -> Iterator[Range]:
     """Read ``ranges`` of the file once and yield the blocks of ``block`` bytes that are zero.
 
-    A block at the end of a range that is not whole counts where all that it has is zero. Ranges
-    are expected to start on a block. Takes the memory of a few MiB, whatever the file's size.
+    What lies in ``blank``, sorted ranges, is taken for zeros whatever is there. A block at the end
+    of a range that is not whole counts where all that it has is zero. Ranges are expected to start
+    on a block. ``seen`` is called with all that was read, in order, the blank bytes zeroed. Takes
+    the memory of a few MiB, whatever the file's size.
 
     :raises OSError: the file cannot be read, or became shorter meanwhile
     """
@@ -24,12 +35,23 @@ def zero_blocks(fd: int, ranges: Iterable[Range], block: int) -> Iterator[Range]
     zeros = bytes(chunk)
     buffer = bytearray(chunk)
     view = memoryview(buffer)
+    blanks = iter(blank)
+    hidden = next(blanks, None)
     for start, end in ranges:
         for position in range(start, end, chunk):
             length = min(chunk, end - position)
             os.posix_fadvise(fd, position + chunk, AHEAD, os.POSIX_FADV_WILLNEED)
             if os.preadv(fd, [view[:length]], position) < length:
                 raise OSError(errno.EIO, "the file became shorter while it was read")
+            while hidden and hidden[0] < position + length:
+                first, last = max(hidden[0] - position, 0), min(hidden[1] - position, length)
+                if first < last:
+                    view[first:last] = zeros[: last - first]
+                if hidden[1] > position + length:
+                    break
+                hidden = next(blanks, None)
+            if seen:
+                seen(view[:length])
             for first, last in _zero_runs(buffer, length, zeros, block):
                 yield position + first, position + last
 

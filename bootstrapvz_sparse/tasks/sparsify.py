@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
 from bootstrapvz.base import Task
-from bootstrapvz.base.fs.partitionmaps.none import NoPartitions
 from bootstrapvz.common import phases
 from bootstrapvz.common.tasks import volume
 
@@ -19,16 +17,6 @@ from ..settings import Settings
 from .ledger import ledger
 
 log = logging.getLogger(__name__)
-
-
-DETACH_PATIENCE = 10  # seconds
-
-
-def _wait_until_detached(image: Path) -> None:
-    """losetup --detach is done later by the kernel while somebody, such as udev, looks at it."""
-    deadline = time.monotonic() + DETACH_PATIENCE
-    while loop.devices(image) and time.monotonic() < deadline:
-        time.sleep(0.1)
 
 
 class Sparsify(Task):
@@ -44,15 +32,13 @@ class Sparsify(Task):
         settings = Settings.of(info.manifest.plugins)
         book = ledger(info)
         book.measure("built", image)
-        if settings.sparsify == "none":
+        if settings.sparsify == settings.reclaim == "none":
             return
-        _wait_until_detached(image)
-        whole = [(0, image.stat().st_size)]
-        filesystems = whole if isinstance(info.volume.partition_map, NoPartitions) else []
+        loop.wait_until_detached(image)
         try:
-            report = sparsify(image, filesystems, reclaim=settings.reclaim != "none")
+            report = sparsify(image, method=settings.sparsify, reclaim=settings.reclaim)
         except NotSupported as reason:
-            notes: tuple[str, ...] = (f"not made sparse: holes cannot be punched here, {reason}",)
+            notes: tuple[str, ...] = (f"not made sparse: {reason}",)
         else:
             notes = report.notes
         for note in notes:

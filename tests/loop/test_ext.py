@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.image.extents import Ranges, allocated, total, union
-from bootstrapvz_sparse.image.filesystems import NotTrusted, Unneeded, unneeded
+from bootstrapvz_sparse.image.filesystems import NotTrusted, Unneeded, ext
 from bootstrapvz_sparse.image.sparsify import sparsify
 from tests.e2fsprogs import debugfs
 from tests.unable import unable
@@ -113,7 +113,7 @@ def check(path: Path) -> str:
 
 def read(path: Path, offset: int = 0) -> Unneeded:
     with path.open("rb") as file:
-        return unneeded(file.fileno(), offset, path.stat().st_size)
+        return ext.unneeded(file.fileno(), offset, path.stat().st_size)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -130,7 +130,7 @@ def test_sparsified_files_are_what_they_were(kind: str, tmp_path: Path) -> None:
     mke2fs(image, KINDS[kind])
     files = fill(image, seed=1)
     subprocess.run(["cp", "--sparse=never", image, tmp_path / "whole"], check=True)
-    report = sparsify(tmp_path / "whole", [(0, image.stat().st_size)])
+    report = sparsify(tmp_path / "whole")
     assert report.notes == ()
     assert report.after < report.apparent <= report.before
     assert read_back(tmp_path / "whole", list(files)) == files
@@ -147,7 +147,7 @@ def test_bigalloc(tmp_path: Path) -> None:
     )
     assert free and block
     assert total(read(image).free) == int(free[1]) * int(block[1])
-    sparsify(image, [(0, image.stat().st_size)])
+    sparsify(image)
     assert read_back(image, list(files)) == files
     assert check(image) == ""
 
@@ -258,9 +258,9 @@ def test_what_is_not_trusted_stays(tmp_path: Path) -> None:
     fill(image, seed=6)
     debugfs(image, "ssv state 0")
     content = image.read_bytes()
-    report = sparsify(image, [(0, len(content))])
+    report = sparsify(image)
     assert image.read_bytes() == content
-    assert report.free == report.journal == 0
+    assert report.plan.survey.unneeded == []
     assert "not cleanly unmounted" in report.notes[0]
 
 
@@ -268,7 +268,7 @@ def test_no_filesystem_at_all(tmp_path: Path) -> None:
     image = tmp_path / "image"
     content = os.urandom(1 << 20) + bytes(3 << 20) + os.urandom(1 << 20)
     image.write_bytes(content)
-    report = sparsify(image, [(0, len(content))])
+    report = sparsify(image)
     assert image.read_bytes() == content
-    assert report.zero == 3 << 20
+    assert total(report.plan.zero) == 3 << 20
     assert allocated(image.stat()) <= report.before - (3 << 20)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.image import loop
+from bootstrapvz_sparse.image.access import Refused
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.image.holes import NotSupported, probe
-from bootstrapvz_sparse.image.sparsify import Refused, sparsify
+from bootstrapvz_sparse.image.sparsify import sparsify
 from tests.loop.mounting import attached, mounted, run
 
 pytestmark = pytest.mark.loop
@@ -27,7 +28,7 @@ def test_a_filesystem_that_can(kind: str, tmp_path: Path) -> None:
         image = folder / "image"
         content = bytes(1 << 20) + os.urandom(1 << 20) + bytes(2 << 20)
         image.write_bytes(content)
-        report = sparsify(image, [])
+        report = sparsify(image)
         assert image.read_bytes() == content
         assert report.after == allocated(image.stat()) == 1 << 20
 
@@ -39,7 +40,7 @@ def test_a_filesystem_that_cannot(tmp_path: Path) -> None:
         image = folder / "image"
         image.write_bytes(bytes(1 << 20))
         with pytest.raises(NotSupported):
-            sparsify(image, [])
+            sparsify(image)
         assert image.read_bytes() == bytes(1 << 20)
 
 
@@ -48,7 +49,7 @@ def test_blocks_that_were_never_written(tmp_path: Path) -> None:
         image = folder / "image"
         run("fallocate", "--length", "64M", image)
         assert allocated(image.stat()) >= 64 << 20
-        assert sparsify(image, []).after == 0
+        assert sparsify(image).after == 0
         assert image.stat().st_size == 64 << 20
 
 
@@ -58,9 +59,9 @@ def test_an_attached_image_is_refused(tmp_path: Path) -> None:
     with attached(image) as device:
         assert loop.devices(image) == [device]
         with pytest.raises(Refused, match=f"is attached to {device}"):
-            sparsify(image, [])
+            sparsify(image)
     assert allocated(image.stat()) == 1 << 20
-    assert sparsify(image, []).after == 0
+    assert sparsify(image).after == 0
 
 
 def test_a_locked_image_is_refused(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_a_locked_image_is_refused(tmp_path: Path) -> None:
         while subprocess.run(["flock", "--nonblock", image, "true"]).returncode == 0:
             pass
         with pytest.raises(Refused, match="is locked"):
-            sparsify(image, [])
+            sparsify(image)
         assert holder.stdin
         holder.stdin.close()
 
@@ -91,7 +92,7 @@ def test_no_larger_than_by_the_peers(tmp_path: Path) -> None:
     run("cp", "--sparse=always", "--reflink=never", peer, copy)
     os.sync()
     before = allocated(image.stat())
-    after = sparsify(image, [(0, SIZE)]).after
+    after = sparsify(image).after
     assert after <= allocated(copy.stat()) < before - (60 << 20)
     run("e2fsck", "-fn", image)
     point = tmp_path / "again"

@@ -8,24 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import ext
+from . import ext, swap
 from .trust import NotTrusted, Unneeded
 
-Recognise = Callable[[int, int], bool]
 Read = Callable[[int, int, int], Unneeded]
 
-READERS: tuple[tuple[Recognise, Read], ...] = ((ext.recognise, ext.unneeded),)
+# by the types of blkid(8)
+READERS: dict[str, Read] = {
+    "ext2": ext.unneeded,
+    "ext3": ext.unneeded,
+    "ext4": ext.unneeded,
+    "swap": swap.unneeded,
+}
 
 
-def unneeded(fd: int, start: int, end: int) -> Unneeded:
+def unneeded(type: str, fd: int, start: int, end: int) -> Unneeded:
     """What the filesystem between the bytes ``start`` and ``end`` of the image does not need.
 
+    ``type`` is what blkid calls it: with what the reader finds itself, two agree on what is there.
+
     :raises NotTrusted: no filesystem that is known, or one that is not in order
+    :raises OSError: the image cannot be read
     """
-    for recognise, read in READERS:
-        if recognise(fd, start):
-            return read(fd, start, end)
-    raise NotTrusted("no filesystem whose free blocks can be told")
+    if type not in READERS:
+        raise NotTrusted(f"nothing is known of {type}" if type else "no known filesystem")
+    return READERS[type](fd, start, end)
 
 
-__all__ = ["NotTrusted", "Unneeded", "unneeded"]
+__all__ = ["READERS", "NotTrusted", "Unneeded", "unneeded"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..extents import Ranges
 
@@ -16,7 +16,9 @@ class Unneeded:
     """Byte ranges of the image whose content nobody will ever read.
 
     ``free``: in no file and no metadata. ``journal``: the log of a journal that is empty.
+    ``swap``: a swap area behind its header.
     """
 
-    free: Ranges
-    journal: Ranges
+    free: Ranges = field(default_factory=list)
+    journal: Ranges = field(default_factory=list)
+    swap: Ranges = field(default_factory=list)

@@ -8,24 +8,13 @@ blocks agrees. All numbers are little endian, but for those of the journal.
 
 from __future__ import annotations
 
-import os
-import struct
-
 from ...extents import intersection
 from ..trust import NotTrusted, Unneeded
 from .free import free_blocks
 from .journal import journal_log
-from .layout import MAGIC, SUPERBLOCK, Filesystem
+from .layout import Filesystem
 
-__all__ = ["recognise", "unneeded"]
-
-
-def recognise(fd: int, start: int) -> bool:
-    """Tell whether an ext2/3/4 superblock lies where one would if the filesystem did at ``start``.
-
-    ``start`` is in bytes.
-    """
-    return os.pread(fd, 2, start + SUPERBLOCK + 0x38) == struct.pack("<H", MAGIC)
+__all__ = ["unneeded"]
 
 
 def unneeded(fd: int, start: int, end: int) -> Unneeded:

@@ -1,0 +1,128 @@
+"""Opening an image: only a regular file that nobody else uses is changed."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import loop
+
+
+class Refused(Exception):
+    """The image is left as it is; the text says why, in a line."""
+
+
+@dataclass
+class Image:
+    """An open image: its path without symbolic links, its size in bytes, remarks on it."""
+
+    path: Path
+    fd: int
+    size: int
+    notes: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def opened(path: Path, *, write: bool = True) -> Iterator[Image]:
+    """Open the image at ``path``; to write, only where nobody else does anything with it.
+
+    :raises Refused: no regular file, empty, not permitted, or in use by somebody
+    :raises OSError: any other failure of open(2)
+    """
+    status = _status(path)
+    real = Path(os.path.realpath(path))
+    flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    try:
+        fd = os.open(real, flags)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ETXTBSY):
+            raise Refused(f"{path}: {error.strerror}") from error
+        raise
+    try:
+        if not os.path.samestat(status, os.fstat(fd)):
+            raise Refused(f"{path} was replaced while it was opened")
+        image = Image(real, fd, os.fstat(fd).st_size)
+        if path.is_symlink():
+            image.notes.append(f"{path} is a symbolic link to {real}")
+        if write:
+            _lock(fd, path)
+        if devices := loop.devices(real):
+            _in_use(image, f"{path} is attached to {', '.join(devices)}", write)
+        if point := _mounted(real):
+            _in_use(image, f"{path} is mounted on {point}", write)
+        yield image
+    finally:
+        os.close(fd)
+
+
+def _status(path: Path) -> os.stat_result:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}") from error
+    except ValueError as error:  # a zero byte
+        raise Refused(f"{str(path)!r}: {error}") from error
+    if not stat.S_ISREG(status.st_mode):
+        kinds = {
+            stat.S_IFDIR: "a directory",
+            stat.S_IFBLK: "a block device",
+            stat.S_IFCHR: "a character device",
+            stat.S_IFIFO: "a fifo",
+            stat.S_IFSOCK: "a socket",
+        }
+        kind = kinds.get(stat.S_IFMT(status.st_mode), "something else")
+        raise Refused(f"{path} is {kind}, not a regular file")
+    if status.st_size == 0:
+        raise Refused(f"{path} is empty")
+    return status
+
+
+def _in_use(image: Image, reason: str, write: bool) -> None:
+    if write:
+        raise Refused(reason)
+    image.notes.append(f"{reason}: what is told of it may be out of date")
+
+
+F_OFD_SETLK = 37  # linux/fcntl.h
+_WHOLE_FILE = (os.SEEK_SET, 0, 0, 0)  # whence, start, length, process
+
+
+def _lock(fd: int, path: Path) -> None:
+    """Take both kinds of lock: flock(2), and that of fcntl(2), which QEMU holds and asks for."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.fcntl(fd, F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, *_WHOLE_FILE))
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise Refused(f"{path} is locked by another program") from error
+        raise
+
+
+def lend(image: Image) -> None:
+    """Let programs that lock as QEMU does work on the image; flock(2) remains."""
+    fcntl.fcntl(image.fd, F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_UNLCK, *_WHOLE_FILE))
+
+
+def _mounted(image: Path) -> str | None:
+    """Where the file itself is mounted, without a loop device, as erofs can be."""
+    try:
+        mounts = Path("/proc/self/mounts").read_bytes().splitlines()
+    except OSError:
+        return None
+    for line in mounts:
+        source, point = (re.sub(rb"\\([0-7]{3})", _octal, part) for part in line.split(b" ")[:2])
+        if source == os.fsencode(image):
+            return os.fsdecode(point)
+    return None
+
+
+def _octal(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1], 8) & 0xFF])

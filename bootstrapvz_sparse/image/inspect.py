@@ -1,0 +1,49 @@
+"""Where the bytes of an image are. Changes nothing and needs no more than to read it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .access import opened
+from .extents import allocated
+from .scan import Progress, Scan
+from .survey import Plan, survey
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """An image: sizes in bytes, what it consists of, remarks."""
+
+    path: Path
+    apparent: int
+    allocated: int
+    plan: Plan
+    notes: tuple[str, ...]
+
+
+def inspect(path: Path, *, progress: Progress | None = None) -> Inspection:
+    """Tell what the blocks of the image at ``path`` hold.
+
+    :raises Refused: no regular file, empty, or not permitted
+    :raises OSError: the image cannot be read
+    """
+    with opened(path, write=False) as image:
+        os.fsync(image.fd)
+        found = survey(image.fd, image.size)
+        zero = Scan(found, progress)(image.fd)
+        if found.table.trouble:
+            image.notes.append(f"what is free cannot be told: {found.table.trouble}")
+        for region in found.regions:
+            if region.trouble:
+                image.notes.append(
+                    f"{region.partition}: what is free cannot be told: {region.trouble}"
+                )
+        return Inspection(
+            path=image.path,
+            apparent=image.size,
+            allocated=allocated(os.fstat(image.fd)),
+            plan=Plan(found, zero),
+            notes=tuple(image.notes),
+        )

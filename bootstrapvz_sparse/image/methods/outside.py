@@ -1,0 +1,43 @@
+"""Programs of others that make an image sparse."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .. import programs
+from ..access import Refused
+
+
+def lacks_program(program: str) -> str | None:
+    """Why ``program`` cannot be run; None when it can."""
+    try:
+        programs.find(program)
+    except programs.Missing as missing:
+        return str(missing)
+    return None
+
+
+def run(program: str, *arguments: str | Path, fds: Sequence[int] = ()) -> None:
+    """Run ``program`` to its end.
+
+    :raises Refused: it fails
+    """
+    done = programs.run(program, *arguments, fds=fds)
+    if done.returncode:
+        raise Refused(
+            f"{Path(program).name} failed ({done.returncode}): "
+            f"{programs.last_line(done.stderr or done.stdout)}"
+        )
+
+
+@contextmanager
+def result(path: Path) -> Iterator[int]:
+    """The file that a program has written, opened to be looked at."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

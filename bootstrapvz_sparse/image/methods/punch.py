@@ -1,0 +1,38 @@
+"""Holes punched into the image itself: no second copy, and valid at every moment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..extents import difference, union
+from ..holes import punch, punching
+from .job import Job, Method, worth_punching
+
+
+def lacks(job: Job) -> str | None:
+    return None if job.can.punch else "holes cannot be punched into files here"
+
+
+@contextmanager
+def apply(job: Job) -> Iterator[int]:
+    punch_file(job.image.fd, job)
+    yield job.image.fd
+
+
+def punch_file(fd: int, job: Job) -> None:
+    """Punch what needs no space in the file ``fd``, whose content is that of the job's image.
+
+    :raises OSError: it cannot be read or written
+    """
+    known = worth_punching(job.survey.whole_blocks_unneeded, job.min_hole)
+    with punching(fd, known):  # reading goes on meanwhile, in other blocks
+        zero = job.scan(fd)
+    everything = union(job.survey.whole_blocks_unneeded, zero)
+    for start, end in difference(worth_punching(everything, job.min_hole), known):
+        punch(fd, start, end)
+    os.fsync(fd)
+
+
+METHOD = Method("punch", lacks, apply, scans=True)

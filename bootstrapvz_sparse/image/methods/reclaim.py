@@ -1,0 +1,35 @@
+"""What others are to find as zeros: the blocks that nobody needs, before their program runs."""
+
+from __future__ import annotations
+
+import os
+
+from ..extents import Ranges, difference, intersection, union
+from ..holes import punch
+from ..zeros import zero_blocks
+from .job import Job
+
+AT_ONCE = 1 << 20
+
+
+def reclaim(job: Job) -> None:
+    """Free what nobody needs of the image, by holes, or by zeros where there can be no holes.
+
+    :raises OSError: the image cannot be read or written
+    """
+    fd, survey = job.image.fd, job.survey
+    if job.can.punch:
+        for start, end in survey.unneeded:
+            punch(fd, start, end)  # the kernel zeroes the parts of blocks at the ends
+    else:
+        _write_zeros(fd, intersection(survey.unneeded, survey.data), survey.block)
+    os.fsync(fd)
+
+
+def _write_zeros(fd: int, ranges: Ranges, block: int) -> None:
+    zeros = bytes(AT_ONCE)
+    for start, end in ranges:
+        zero_already = union(zero_blocks(fd, [(start, end)], block))
+        for first, last in difference([(start, end)], zero_already):
+            for position in range(first, last, AT_ONCE):
+                os.pwrite(fd, zeros[: min(AT_ONCE, last - position)], position)

@@ -1,0 +1,42 @@
+"""A clone of the image, punched, in place of the image: the original is not touched until then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .. import programs
+from .job import Job, Method
+from .outside import lacks_program, run
+from .punch import lacks as lacks_punching
+from .punch import punch_file
+from .second import lacks_room, second_file
+
+
+def lacks(job: Job) -> str | None:
+    if not job.can.clone:
+        return "files cannot be cloned here"
+    return lacks_punching(job) or lacks_program("cp") or lacks_room(job.image, 0)
+
+
+@contextmanager
+def apply(job: Job) -> Iterator[int]:
+    with second_file(job.image) as path:
+        run(
+            "cp",
+            "--reflink=always",
+            "--",
+            programs.same_file(job.image.fd),
+            path,
+            fds=[job.image.fd],
+        )
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            punch_file(fd, job)
+            yield fd
+        finally:
+            os.close(fd)
+
+
+METHOD = Method("reflink", lacks, apply, scans=True)

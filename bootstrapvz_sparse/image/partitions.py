@@ -1,0 +1,167 @@
+"""The partition table of an image, as sfdisk(8) reads it, and what of it can be believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from . import programs
+from .signature import signature
+
+SECTOR = 512
+READABLE = {"dos", "gpt", "PMBR"}  # in the words of blkid
+EXTENDED = {"5", "f", "85"}
+PROTECTIVE = "ee"
+MOST_LOGICAL = 256  # a chain that refers to itself would have no end
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition between two bytes of the image; number 0 is an image without a table.
+
+    ``filesystem`` is the type that blkid(8) tells, ``""`` where it knows none. ``trouble`` says
+    why nothing in it may count as free.
+    """
+
+    number: int
+    start: int
+    end: int
+    name: str = ""
+    filesystem: str = ""
+    trouble: str = ""
+
+    def __str__(self) -> str:
+        return f"partition {self.number}" if self.number else "the filesystem"
+
+
+@dataclass(frozen=True)
+class Table:
+    """``label`` is ``dos``, ``gpt``, ``none`` (one filesystem fills the image) or ``unknown``.
+
+    ``trouble`` says why it is unknown.
+    """
+
+    label: str
+    partitions: tuple[Partition, ...] = ()
+    trouble: str = ""
+
+
+def read(fd: int, size: int) -> Table:
+    """The table of the image of ``size`` bytes. Extended partitions are not listed: their logical
+    partitions are.
+
+    :raises OSError: the image cannot be read
+    """
+    try:
+        found = signature(fd, 0, size)
+        if found.ambivalent:
+            return Table("unknown", trouble="several filesystems or tables claim the image")
+        if not found.table:
+            return Table("none", (Partition(0, 0, size, filesystem=found.type),))
+        if found.table not in READABLE:
+            return Table("unknown", trouble=f"a partition table of type {found.table}")
+        return _sfdisk(fd, size)
+    except programs.Missing as missing:
+        return Table("unknown", trouble=str(missing))
+
+
+def _sfdisk(fd: int, size: int) -> Table:
+    done = programs.run("sfdisk", "--json", programs.same_file(fd), fds=[fd])
+    if done.returncode:
+        return Table("unknown", trouble=f"sfdisk: {programs.last_line(done.stderr)}")
+    table = json.loads(done.stdout)["partitiontable"]
+    label, entries = table["label"], table.get("partitions", [])
+    if label not in ("dos", "gpt") or any(entry["type"] == PROTECTIVE for entry in entries):
+        return Table("unknown", trouble="the partition table is damaged")
+    if not entries:
+        return Table("unknown", trouble="the partition table is empty")
+    reserved = (
+        [(0, table["firstlba"] * SECTOR), ((table["lastlba"] + 1) * SECTOR, size)]
+        if label == "gpt"
+        else [(0, SECTOR), *_extended_boot_records(fd, entries)]
+    )
+    partitions = [
+        _partition(entry, table["device"])
+        for entry in entries
+        if label == "gpt" or entry["type"] not in EXTENDED
+    ]
+    extended = [_bytes(e) for e in entries if label == "dos" and e["type"] in EXTENDED]
+    return Table(
+        label,
+        tuple(
+            _examined(fd, _placed(partition, partitions, reserved, extended, size))
+            for partition in partitions
+        ),
+    )
+
+
+def _examined(fd: int, partition: Partition) -> Partition:
+    """The partition, with what lies in it."""
+    if partition.trouble:
+        return partition
+    found = signature(fd, partition.start, partition.end)
+    trouble = ""
+    if found.ambivalent:
+        trouble = "several filesystems claim it"
+    elif found.table:
+        trouble = f"a partition table of type {found.table} lies in it"
+    return replace(partition, filesystem=found.type, trouble=trouble)
+
+
+def _bytes(entry: dict[str, Any]) -> tuple[int, int]:
+    return entry["start"] * SECTOR, (entry["start"] + entry["size"]) * SECTOR
+
+
+def _partition(entry: dict[str, Any], device: str) -> Partition:
+    start, end = _bytes(entry)
+    number = int(entry["node"].removeprefix(device).lstrip("p"))
+    return Partition(number, start, end, name=entry.get("name", ""))
+
+
+def _placed(
+    partition: Partition,
+    partitions: list[Partition],
+    reserved: list[tuple[int, int]],
+    extended: list[tuple[int, int]],
+    size: int,
+) -> Partition:
+    """The partition, with what is wrong about its place."""
+
+    def meets(start: int, end: int) -> bool:
+        return partition.start < end and start < partition.end
+
+    inside = any(start <= partition.start and partition.end <= end for start, end in extended)
+    trouble = ""
+    if partition.end > size:
+        trouble = "it ends beyond the image"
+    elif partition.start >= partition.end:
+        trouble = "it is empty"
+    elif any(meets(start, end) for start, end in reserved):
+        trouble = "it overlaps the partition table"
+    elif any(p is not partition and meets(p.start, p.end) for p in partitions):
+        trouble = "it overlaps another partition"
+    elif not inside and any(meets(start, end) for start, end in extended):
+        trouble = "it overlaps the extended partition"
+    return replace(partition, trouble=trouble)
+
+
+def _extended_boot_records(fd: int, entries: list[dict[str, Any]]) -> Iterator[tuple[int, int]]:
+    """The sectors that hold the chain of logical partitions, which sfdisk does not tell."""
+    for entry in entries:
+        if entry["type"] not in EXTENDED:
+            continue
+        first = sector = entry["start"]
+        for _ in range(MOST_LOGICAL):
+            yield sector * SECTOR, (sector + 1) * SECTOR
+            raw = os.pread(fd, SECTOR, sector * SECTOR)
+            if len(raw) < SECTOR or raw[510:] != b"\x55\xaa":
+                break
+            links = [raw[446 + 16 * i : 462 + 16 * i] for i in range(4)]
+            following = [struct.unpack("<I", e[8:12])[0] for e in links if e[4] in (5, 0xF, 0x85)]
+            if not following:
+                break
+            sector = first + following[0]

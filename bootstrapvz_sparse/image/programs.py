@@ -1,0 +1,90 @@
+"""Running the programs of others: found also where an ordinary user's PATH does not lead."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+TIME_TO_END = 10  # seconds that a program gets to clean up when we are interrupted
+
+
+class Missing(Exception):
+    """A program is not installed; the text names it and the Debian package that has it."""
+
+
+PACKAGES = {
+    "blkid": "util-linux",
+    "btrfs": "btrfs-progs",
+    "cp": "coreutils",
+    "e2fsck": "e2fsprogs",
+    "fallocate": "util-linux",
+    "fstrim": "util-linux",
+    "losetup": "mount",
+    "mount": "mount",
+    "qemu-img": "qemu-utils",
+    "sfdisk": "fdisk",
+    "unshare": "util-linux",
+    "virt-sparsify": "guestfs-tools",
+    "xfs_repair": "xfsprogs",
+}
+
+
+def find(program: str) -> str:
+    """The path of ``program``.
+
+    :raises Missing: it is not installed
+    """
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    found = shutil.which(program, path=path)
+    if found is None:
+        package = PACKAGES.get(program)
+        raise Missing(f"{program}{f' (package {package})' if package else ''} is not installed")
+    return found
+
+
+def run(
+    program: str, *arguments: str | Path, fds: Sequence[int] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run ``program``, without a shell, and wait; what it says is in English and decoded.
+
+    ``fds`` are the open files that it inherits. When we are interrupted, the program is ended
+    before the interruption goes on.
+
+    :raises Missing: it is not installed
+    """
+    command = [find(program), *map(str, arguments)]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "LC_ALL": "C"},
+        pass_fds=fds,
+    )
+    try:
+        out, err = process.communicate()
+    except BaseException:
+        process.terminate()
+        try:
+            process.communicate(timeout=TIME_TO_END)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def same_file(fd: int) -> str:
+    """A path of the open file that no renaming changes, for a program that inherits ``fd``."""
+    return f"/proc/self/fd/{fd}"
+
+
+def last_line(text: str) -> str:
+    """The last line that a program said: most often the one with the cause."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it does not say why"

@@ -1,0 +1,181 @@
+"""What an image consists of, told from metadata alone: no data is read, nothing is written."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from . import partitions
+from .extents import (
+    Ranges,
+    align_inwards,
+    complement,
+    data,
+    difference,
+    intersection,
+    total,
+    union,
+)
+from .fiemap import unwritten
+from .filesystems import NotTrusted, Unneeded, unneeded
+from .partitions import Partition, Table
+
+
+@dataclass(frozen=True)
+class Region:
+    """A partition, and what its filesystem does not need; ``trouble``: why nothing counts so."""
+
+    partition: Partition
+    unneeded: Unneeded = field(default_factory=Unneeded)
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """An image of ``size`` bytes on a filesystem of blocks of ``block`` bytes.
+
+    ``data`` and ``unwritten`` are what is allocated: what may hold something, and what was never
+    written and reads as zeros; None where the filesystem does not list its extents.
+    """
+
+    size: int
+    block: int
+    table: Table
+    regions: tuple[Region, ...]
+    data: Ranges
+    unwritten: Ranges | None
+
+    @cached_property
+    def unneeded(self) -> Ranges:
+        """All that nobody will read, allocated or not."""
+        each = [region.unneeded for region in self.regions]
+        return union(*(ranges for u in each for ranges in (u.free, u.journal, u.swap)))
+
+    @cached_property
+    def whole_blocks_unneeded(self) -> Ranges:
+        """The blocks that can be freed without looking at what they hold."""
+        never_written = self.unwritten
+        if never_written is None:  # any hole may be one
+            never_written = complement(self.data, self.size)
+        return align_inwards(union(self.unneeded, never_written), self.block, self.size)
+
+    @cached_property
+    def to_read(self) -> Ranges:
+        """The blocks that have to be looked at: all others that are allocated."""
+        return difference(self.data, self.whole_blocks_unneeded)
+
+    @cached_property
+    def blank(self) -> Ranges:
+        """Those parts of ``to_read`` that nobody needs."""
+        return intersection(self.unneeded, self.to_read)
+
+
+def survey(fd: int, size: int, *, reclaim: bool = True) -> Survey:
+    """Tell what the image consists of; nothing is called unneeded unless ``reclaim``.
+
+    :raises OSError: the image cannot be read
+    """
+    table = partitions.read(fd, size)
+    regions = tuple(_region(fd, partition, reclaim) for partition in table.partitions)
+    never_written = unwritten(fd, size)
+    for start, end in never_written or []:
+        # pages of them that were read are reported as data while they are cached
+        os.posix_fadvise(fd, start, end - start, os.POSIX_FADV_DONTNEED)
+    written = list(data(fd, size))
+    return Survey(
+        size=size,
+        block=os.fstatvfs(fd).f_frsize,
+        table=table,
+        regions=regions,
+        data=written,
+        unwritten=None if never_written is None else difference(never_written, written),
+    )
+
+
+def _region(fd: int, partition: Partition, reclaim: bool) -> Region:
+    if partition.trouble:
+        return Region(partition, trouble=partition.trouble)
+    if not reclaim:
+        return Region(partition)
+    try:
+        found = unneeded(partition.filesystem, fd, partition.start, partition.end)
+    except NotTrusted as reason:
+        return Region(partition, trouble=str(reason))
+    return Region(partition, found)
+
+
+# What a byte of an image can be. All but a hole are allocated.
+KINDS = ("in use", "zero", "free", "journal", "swap", "unwritten", "hole")
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of an image: a region, or with ``region`` None what lies outside of them all.
+
+    ``kinds``: for each of :data:`KINDS` its bytes; together they are the whole part. ``lost``:
+    those of free, journal and swap that no whole block of the filesystem below holds, since the
+    part does not begin on one or its own blocks are smaller: they cannot become holes.
+    """
+
+    region: Region | None
+    kinds: dict[str, Ranges]
+    lost: Ranges
+
+    def amounts(self) -> dict[str, int]:
+        """Bytes of each kind, and those that are lost."""
+        return {
+            **{kind: total(ranges) for kind, ranges in self.kinds.items()},
+            "lost": total(self.lost),
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A survey, and the blocks of zeros among what is in use: all that can become holes."""
+
+    survey: Survey
+    zero: Ranges
+
+    @cached_property
+    def holes(self) -> Ranges:
+        """The whole blocks that need no space."""
+        return union(self.survey.whole_blocks_unneeded, self.zero)
+
+    @cached_property
+    def gain(self) -> int:
+        """Bytes that are allocated and need not be."""
+        survey = self.survey
+        return total(intersection(union(survey.data, survey.unwritten or []), self.holes))
+
+    def shares(self) -> list[Share]:
+        """The image by partitions, and what lies outside of them where there is anything."""
+        survey = self.survey
+        sound = [region for region in survey.regions if region.partition.end <= survey.size]
+        shares = [self._share([(r.partition.start, r.partition.end)], r) for r in sound]
+        outside = complement(
+            union((r.partition.start, r.partition.end) for r in sound), survey.size
+        )
+        return [*shares, self._share(outside, None)] if outside else shares
+
+    def _share(self, here: Ranges, region: Region | None) -> Share:
+        survey = self.survey
+        unneeded = region.unneeded if region else Unneeded()
+        never_written = intersection(survey.unwritten or [], here)
+        written = intersection(survey.data, here)
+        journal, swap, free = (
+            intersection(written, ranges)
+            for ranges in (unneeded.journal, unneeded.swap, unneeded.free)
+        )
+        gone = union(journal, swap, free)
+        zero = intersection(difference(self.zero, gone), here)
+        kinds = (
+            difference(difference(written, gone), zero),
+            zero,
+            free,
+            journal,
+            swap,
+            never_written,
+            difference(here, union(written, never_written)),
+        )
+        return Share(region, dict(zip(KINDS, kinds)), lost=difference(gone, self.holes))

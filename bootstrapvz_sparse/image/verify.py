@@ -1,0 +1,95 @@
+"""Proof that nothing in use changed: digests, and the filesystems' own checkers, read-only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from . import programs
+from .access import Image
+from .extents import complement, data, difference, intersection, total, union
+from .partitions import Partition
+from .survey import Survey
+from .zeros import zero_blocks
+
+
+class Changed(Exception):
+    """The image is not what it was; the text says where."""
+
+
+class Digest:
+    """SHA-256 of all that was read, in order."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.update = self._hash.update
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Digest) and self._hash.digest() == other._hash.digest()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def compare(fd: int, survey: Survey, before: Digest) -> None:
+    """Read once more what was in use, now from the file ``fd``.
+
+    :raises Changed: something differs from what ``before`` has seen, or is no zero any more
+    :raises OSError: the file cannot be read
+    """
+    size = os.fstat(fd).st_size
+    if size != survey.size:
+        raise Changed(f"its size was {survey.size} bytes and is {size}")
+    after = Digest()
+    for _ in zero_blocks(fd, survey.to_read, survey.block, survey.blank, seen=after.update):
+        pass
+    if after != before:
+        raise Changed("a byte in use changed")
+    were_holes = difference(complement(survey.data, size), survey.unneeded)
+    filled = intersection(were_holes, list(data(fd, size)))
+    if total(union(zero_blocks(fd, filled, survey.block))) != total(filled):
+        raise Changed("a hole is no hole any more")
+
+
+def check(image: Image, fd: int, partition: Partition) -> str | None:
+    """What the checker of the partition's filesystem finds wrong in the file ``fd``, in a line.
+
+    None when it finds nothing.
+
+    :raises programs.Missing: the checker is not installed, or cannot be run on a partition
+    """
+    kind, start = partition.filesystem, partition.start
+    path = programs.same_file(fd)
+    if kind in ("ext2", "ext3", "ext4"):
+        done = programs.run("e2fsck", "-f", "-n", f"{path}?offset={start}", fds=[fd])
+        return programs.last_line(done.stdout) if done.returncode else None
+    command = {"xfs": ("xfs_repair", "-n"), "btrfs": ("btrfs", "check", "--readonly")}.get(kind)
+    if command is None:
+        raise programs.Missing(f"there is no checker for {kind or 'what is unknown'}")
+    if partition.number == 0:
+        done = programs.run(*command, path, fds=[fd])
+    else:
+        with _read_only_loop(fd, partition) as device:
+            done = programs.run(*command, device)
+    return programs.last_line(done.stderr or done.stdout) if done.returncode else None
+
+
+@contextmanager
+def _read_only_loop(fd: int, partition: Partition) -> Iterator[str]:
+    if os.geteuid() != 0:
+        raise programs.Missing("checking a partition of this type needs root")
+    done = programs.run(
+        "losetup",
+        *("--find", "--show", "--read-only", "--offset", str(partition.start)),
+        *("--sizelimit", str(partition.end - partition.start)),
+        programs.same_file(fd),
+        fds=[fd],
+    )
+    if done.returncode:
+        raise programs.Missing(f"losetup: {programs.last_line(done.stderr)}")
+    device = done.stdout.strip()
+    try:
+        yield device
+    finally:
+        programs.run("losetup", "--detach", device)
