@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .image.report import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -214,17 +215,13 @@ def _complain(path: Path, error: Exception) -> None:
     text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
     if str(path) not in text:
         text = f"{path}: {text}"
-    print(f"bvz-sparse: error: {_printable(text)}", file=sys.stderr)
+    print(f"bvz-sparse: error: {printable(text)}", file=sys.stderr)
 
 
 def _print(text: str) -> None:
     """Print what may contain paths, whose bytes need be no text."""
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _can_print(text: str) -> bool:
@@ -268,7 +265,7 @@ def _progress(path: Path, *, quiet: bool = False) -> Iterator[Callable[[int, int
         if time.monotonic() >= next_time:
             percent = 100 * done // max(expected, 1)
             print(
-                f"\r{_printable(path.name)}: {percent} % read", end="", file=sys.stderr, flush=True
+                f"\r{printable(path.name)}: {percent} % read", end="", file=sys.stderr, flush=True
             )
             next_time, shown = time.monotonic() + INTERVAL, True
 

@@ -49,6 +49,11 @@ class Ledger:
         return "\n".join(lines + self.notes)
 
 
+def printable(text: str) -> str:
+    """``text`` in one line, whatever it holds: paths and labels may have escape sequences."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def human(size: float) -> str:
     """A number of bytes in the unit that suits it: ``741.3 MiB``."""
     if size < 1024:

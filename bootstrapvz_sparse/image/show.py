@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .inspect import Inspection
-from .report import human
+from .report import human, printable
 from .sparsify import Report
 from .survey import KINDS, Plan, Share
 
@@ -110,24 +110,25 @@ def report_text(report: Report) -> str:
         line = f"{was} -> {now} of {size} ({report.method}, {report.seconds:.1f} s)"
     else:
         line = f"{was} -> {now} of {size} would be left"
-    lines = [f"{report.path}: {line}"]
+    lines = [f"{printable(str(report.path))}: {line}"]
     if not report.method:
         lines.append(table(report.plan))
     lines += [f"verified: {text}" for text in report.verified]
-    lines += [f"note: {text}" for text in report.notes]
+    lines += [f"note: {printable(text)}" for text in report.notes]
     return "\n".join(lines)
 
 
 def inspection_text(inspection: Inspection, *, width: int, colour: bool, ascii_only: bool) -> str:
     """Where the bytes of an image are: a table, a picture, and what can be gained."""
     plan = inspection.plan
+    sizes = f"{human(inspection.allocated)} allocated of {human(inspection.apparent)}"
     lines = [
-        f"{inspection.path}: {human(inspection.allocated)} allocated of {human(plan.survey.size)}",
+        f"{printable(str(inspection.path))}: {sizes}",
         table(plan),
         block_map(plan, width=width, colour=colour, ascii_only=ascii_only),
         f"{human(plan.gain)} can be freed by bvz-sparse sparsify",
     ]
-    return "\n".join(lines + [f"note: {text}" for text in inspection.notes])
+    return "\n".join(lines + [f"note: {printable(text)}" for text in inspection.notes])
 
 
 def report_json(report: Report) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from . import partitions
 from .extents import (
     Ranges,
     align_inwards,
+    allocated,
     complement,
     data,
     difference,
@@ -33,13 +34,14 @@ class Region:
 
 @dataclass(frozen=True)
 class Survey:
-    """An image of ``size`` bytes on a filesystem of blocks of ``block`` bytes.
+    """An image of ``size`` bytes, ``allocated`` bytes of them, in blocks of ``block`` bytes.
 
     ``data`` and ``unwritten`` are what is allocated: what may hold something, and what was never
     written and reads as zeros; None where the filesystem does not list its extents.
     """
 
     size: int
+    allocated: int
     block: int
     table: Table
     regions: tuple[Region, ...]
@@ -85,6 +87,7 @@ def survey(fd: int, size: int, *, reclaim: bool = True) -> Survey:
     written = list(data(fd, size))
     return Survey(
         size=size,
+        allocated=allocated(os.fstat(fd)),
         block=os.fstatvfs(fd).f_frsize,
         table=table,
         regions=regions,
@@ -146,7 +149,10 @@ class Plan:
     def gain(self) -> int:
         """Bytes that are allocated and need not be."""
         survey = self.survey
-        return total(intersection(union(survey.data, survey.unwritten or []), self.holes))
+        written = total(intersection(survey.data, self.holes))
+        if survey.unwritten is None:
+            return written + max(survey.allocated - total(survey.data), 0)
+        return written + total(intersection(survey.unwritten, self.holes))
 
     def shares(self) -> list[Share]:
         """The image by partitions, and what lies outside of them where there is anything."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -40,9 +41,7 @@ def zero_blocks(
     for start, end in ranges:
         for position in range(start, end, chunk):
             length = min(chunk, end - position)
-            os.posix_fadvise(fd, position + chunk, AHEAD, os.POSIX_FADV_WILLNEED)
-            if os.preadv(fd, [view[:length]], position) < length:
-                raise OSError(errno.EIO, "the file became shorter while it was read")
+            _read(fd, view[:length], position)
             while hidden and hidden[0] < position + length:
                 first, last = max(hidden[0] - position, 0), min(hidden[1] - position, length)
                 if first < last:
@@ -54,6 +53,23 @@ def zero_blocks(
                 seen(view[:length])
             for first, last in _zero_runs(buffer, length, zeros, block):
                 yield position + first, position + last
+
+
+def _read(fd: int, view: memoryview, position: int) -> None:
+    """Fill ``view`` from the page cache, or else from the disk and what comes next with it.
+
+    Asking for pages that may be there already waits for holes that are punched meanwhile.
+    """
+    done = 0
+    with contextlib.suppress(OSError):  # not cached, or a filesystem that cannot tell
+        done = os.preadv(fd, [view], position, os.RWF_NOWAIT)
+    if done < len(view):
+        os.posix_fadvise(fd, position + done, AHEAD, os.POSIX_FADV_WILLNEED)
+    while done < len(view):
+        count = os.preadv(fd, [view[done:]], position + done)
+        if count == 0:
+            raise OSError(errno.EIO, "the file became shorter while it was read")
+        done += count
 
 
 def _zero_runs(buffer: bytearray, length: int, zeros: bytes, block: int) -> Iterator[Range]:

@@ -18,7 +18,9 @@ MAKE = {
     "xfs": ["mkfs.xfs", "-q"],
     "btrfs": ["mkfs.btrfs", "-q"],
     "exfat": ["mkfs.exfat"],
+    "vfat": ["mkfs.vfat"],
 }
+IN_USER_SPACE = ("exfat",)
 
 
 def run(*command: str | Path) -> str:
@@ -51,7 +53,15 @@ def mounted(kind: str, folder: Path, size: int) -> Iterator[Path]:
     point.mkdir()
     if kind == "tmpfs":
         run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", point)
+    elif kind == "overlay":
+        layers = [folder / name for name in ("lower", "upper", "work")]
+        for layer in layers:
+            layer.mkdir()
+        options = "lowerdir={},upperdir={},workdir={}".format(*layers)
+        run("mount", "-t", "overlay", "-o", options, "overlay", point)
     else:
+        if kind not in IN_USER_SPACE and kind not in Path("/proc/filesystems").read_text().split():
+            pytest.skip(f"the kernel has no {kind}")
         if not shutil.which(MAKE[kind][0]):
             unable(f"{MAKE[kind][0]} is not there")
         image = folder / f"image-{kind}"
@@ -62,7 +72,7 @@ def mounted(kind: str, folder: Path, size: int) -> Iterator[Path]:
         if kind == "exfat":  # by FUSE, which knows no holes
             device = stack.enter_context(attached(image))
             run("mount.exfat-fuse", device, point)
-        elif kind != "tmpfs":
+        elif kind not in ("tmpfs", "overlay"):
             run("mount", "-o", "loop", image, point)
         stack.callback(run, "umount", point)
         yield point

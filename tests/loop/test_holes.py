@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 
 from bootstrapvz_sparse.image import loop
 from bootstrapvz_sparse.image.access import Refused
-from bootstrapvz_sparse.image.extents import allocated
-from bootstrapvz_sparse.image.holes import NotSupported, probe
+from bootstrapvz_sparse.image.extents import allocated, total
+from bootstrapvz_sparse.image.holes import NotSupported, probe, punch
 from bootstrapvz_sparse.image.sparsify import sparsify
 from tests.loop.mounting import attached, mounted, run
 
@@ -19,11 +20,13 @@ pytestmark = pytest.mark.loop
 SIZE = 320 << 20  # the least that mkfs.xfs takes is 300 MiB
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs"])
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay"])
 def test_a_filesystem_that_can(kind: str, tmp_path: Path) -> None:
     with mounted(kind, tmp_path, SIZE) as folder:
         can = probe(folder)
-        assert can.sparse and can.punch and can.block in (1024, 4096)
+        assert can.sparse and can.punch and can.report and can.block in (1024, 4096)
+        if kind != "overlay":  # that is as what lies below
+            assert can.clone == (kind in ("xfs", "btrfs"))
         assert list(folder.iterdir()) in ([], [folder / "lost+found"])
         image = folder / "image"
         content = bytes(1 << 20) + os.urandom(1 << 20) + bytes(2 << 20)
@@ -33,10 +36,11 @@ def test_a_filesystem_that_can(kind: str, tmp_path: Path) -> None:
         assert report.after == allocated(image.stat()) == 1 << 20
 
 
-def test_a_filesystem_that_cannot(tmp_path: Path) -> None:
-    with mounted("exfat", tmp_path, SIZE) as folder:
+@pytest.mark.parametrize("kind", ["exfat", "vfat"])
+def test_a_filesystem_that_cannot(kind: str, tmp_path: Path) -> None:
+    with mounted(kind, tmp_path, SIZE) as folder:
         can = probe(folder)
-        assert not can.sparse and not can.punch
+        assert not can.sparse and not can.punch and not can.clone
         image = folder / "image"
         image.write_bytes(bytes(1 << 20))
         with pytest.raises(NotSupported):
@@ -44,13 +48,72 @@ def test_a_filesystem_that_cannot(tmp_path: Path) -> None:
         assert image.read_bytes() == bytes(1 << 20)
 
 
-def test_blocks_that_were_never_written(tmp_path: Path) -> None:
-    with mounted("ext4", tmp_path, SIZE) as folder:
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs"])
+@pytest.mark.parametrize("pages", ["none", "cached", "dirty"])
+def test_blocks_that_were_never_written(kind: str, pages: str, tmp_path: Path) -> None:
+    """While pages of them are cached or dirty, SEEK_DATA may call them data."""
+    with mounted(kind, tmp_path, SIZE) as folder:
         image = folder / "image"
         run("fallocate", "--length", "64M", image)
         assert allocated(image.stat()) >= 64 << 20
-        assert sparsify(image).after == 0
-        assert image.stat().st_size == 64 << 20
+        content = bytearray(64 << 20)
+        if pages == "dirty":
+            with image.open("r+b") as file:
+                file.seek(20 << 20)
+                file.write(b"x" * 8192)
+            content[20 << 20 : (20 << 20) + 8192] = b"x" * 8192
+        if pages != "none":
+            assert image.read_bytes() == content
+        left = 8192 if pages == "dirty" else 0
+        plan = sparsify(image, dry_run=True)
+        assert plan.after - left in range(4096)  # ext4 may have a block of extents
+        if kind != "tmpfs":  # which does not list its extents
+            assert total(plan.plan.survey.unwritten or []) == (64 << 20) - left
+            assert total(plan.plan.survey.to_read) == left
+        assert sparsify(image).after - left in range(4096)
+        assert image.read_bytes() == content
+
+
+def test_extents_of_a_fragmented_file(tmp_path: Path) -> None:
+    """More of them than the kernel is asked for at once."""
+    with mounted("ext4", tmp_path, SIZE) as folder:
+        image = folder / "image"
+        run("fallocate", "--length", "32M", image)
+        with image.open("r+b") as file:
+            for place in range(0, 32 << 20, 8192):
+                file.seek(place)
+                file.write(b"x" * 4096)
+        report = sparsify(image, dry_run=True)
+        assert len(report.plan.survey.unwritten or []) == 4096
+        assert sparsify(image).after - (16 << 20) in range(256 << 10)  # the tree of extents
+
+
+def test_errors_are_told_apart(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(bytes(1 << 20))
+    with image.open("rb") as file, pytest.raises(OSError, match="Bad file") as failed:
+        punch(file.fileno(), 0, 4096)
+    assert failed.value.errno == errno.EBADF
+    with mounted("exfat", tmp_path, SIZE) as folder, (folder / "x").open("wb") as file:
+        file.write(bytes(8192))
+        file.flush()
+        with pytest.raises(NotSupported, match="punching holes"):
+            punch(file.fileno(), 0, 4096)
+
+
+def test_an_immutable_image(tmp_path: Path) -> None:
+    with mounted("ext4", tmp_path, SIZE) as folder:
+        image = folder / "image"
+        image.write_bytes(bytes(1 << 20))
+        run("chattr", "+a", image)
+        try:
+            with pytest.raises(Refused, match="Operation not permitted"):
+                sparsify(image)
+        finally:
+            run("chattr", "-a", image)
+        run("mount", "-o", "remount,ro", folder)
+        with pytest.raises(Refused, match="Read-only file system"):
+            sparsify(image)
 
 
 def test_an_attached_image_is_refused(tmp_path: Path) -> None:

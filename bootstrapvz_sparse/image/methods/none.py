@@ -14,7 +14,7 @@ from .punch import lacks
 @contextmanager
 def apply(job: Job) -> Iterator[int]:
     fd = job.image.fd
-    for start, end in worth_punching(job.survey.whole_blocks_unneeded, job.min_hole):
+    for start, end in worth_punching(job.survey.whole_blocks_unneeded, job):
         punch(fd, start, end)
     os.fsync(fd)
     yield fd

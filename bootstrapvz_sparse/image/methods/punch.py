@@ -26,11 +26,11 @@ def punch_file(fd: int, job: Job) -> None:
 
     :raises OSError: it cannot be read or written
     """
-    known = worth_punching(job.survey.whole_blocks_unneeded, job.min_hole)
+    known = worth_punching(job.survey.whole_blocks_unneeded, job)
     with punching(fd, known):  # reading goes on meanwhile, in other blocks
         zero = job.scan(fd)
     everything = union(job.survey.whole_blocks_unneeded, zero)
-    for start, end in difference(worth_punching(everything, job.min_hole), known):
+    for start, end in difference(worth_punching(everything, job), known):
         punch(fd, start, end)
     os.fsync(fd)
 
