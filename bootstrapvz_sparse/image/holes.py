@@ -101,6 +101,22 @@ class Capabilities:
 PROBED = 1 << 20  # enough for a hole on filesystems of 64 KiB blocks
 
 
+def probe_beyond(fd: int) -> Capabilities:
+    """What can be found out in a folder that is full: punching behind the end changes nothing.
+
+    :raises OSError: the file cannot be written
+    """
+    behind = -(-os.fstat(fd).st_size // PROBED) * PROBED
+    try:
+        punch(fd, behind, behind + PROBED)
+    except NotSupported:
+        punched = False
+    else:
+        punched = True
+    block = os.fstatvfs(fd).f_frsize
+    return Capabilities(sparse=punched, punch=punched, report=punched, clone=False, block=block)
+
+
 def probe(folder: Path) -> Capabilities:
     """Find out what ``folder`` can do, by trying it on files without a name there.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Sequence
@@ -9,16 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import programs
-from .access import Image, opened
+from .access import Image, Refused, opened
 from .discard import MOUNTABLE, NotDiscarded, discard
 from .extents import allocated
 from .filesystems import READERS, Unneeded
-from .holes import probe
+from .holes import Capabilities, probe, probe_beyond
 from .methods import Job, choose
+from .report import human
 from .scan import Progress, Scan
 from .survey import Plan, Region, Survey, survey
 from .verify import Changed, Digest, check, compare
 
+SLACK = 16 << 20  # bytes that others may write or free meanwhile
 RECLAIM = ("auto", "metadata", "discard", "none")
 
 
@@ -77,7 +80,7 @@ def sparsify(
     started = time.perf_counter()
     with opened(path, write=not dry_run) as image:
         os.fsync(image.fd)
-        before, room = allocated(os.fstat(image.fd)), _free(image.path)
+        before, room = allocated(os.fstat(image.fd)), _room(image.path)
         found = _survey(image, reclaim, verify=verify, dry_run=dry_run)
         scan = Scan(found, progress, Digest() if verify else None)
         verified: list[str] = []
@@ -85,8 +88,9 @@ def sparsify(
         if dry_run:
             scan(image.fd)
         else:
-            can = probe(image.path.parent)
-            job = Job(image, found, can, scan, min_hole=min_hole, command=tuple(command))
+            job = Job(
+                image, found, _capabilities(image), scan, min_hole=min_hole, command=tuple(command)
+            )
             chosen = choose(method, job)
             name = chosen.name
             if verify and not chosen.scans:
@@ -95,12 +99,13 @@ def sparsify(
                 if verify:
                     verified = _verify(image, result, scan, mounted=chosen.mounts)
         plan = Plan(found, scan.zero)
+        after = before - plan.gain if dry_run else allocated(os.stat(image.path))
         return Report(
             path=image.path,
             method=name,
             before=before,
-            after=before - plan.gain if dry_run else allocated(os.stat(image.path)),
-            gained=_free(image.path) - room,
+            after=after,
+            gained=0 if dry_run else _gained(image, room, before - after),
             seconds=time.perf_counter() - started,
             plan=plan,
             scanned=scan.done,
@@ -109,9 +114,35 @@ def sparsify(
         )
 
 
-def _free(path: Path) -> int:
+def _capabilities(image: Image) -> Capabilities:
+    folder = image.path.parent
+    try:
+        return probe(folder)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return probe_beyond(image.fd)
+        raise Refused(
+            f"{folder}: what files can do here is found out by trying: {error.strerror}"
+        ) from error
+
+
+def _room(path: Path) -> int:
     status = os.statvfs(path)
     return status.f_bfree * status.f_frsize
+
+
+def _gained(image: Image, room: int, freed: int) -> int:
+    """What the filesystem below has more of free space since it had ``room``."""
+    gained = _room(image.path) - room
+    if gained < freed - SLACK:
+        os.sync()  # btrfs frees blocks when a transaction ends
+        gained = _room(image.path) - room
+    if gained < freed - SLACK:
+        image.notes.append(
+            f"{human(freed)} were freed, and the disk has {human(max(gained, 0))} more: other "
+            "files share blocks with the image, or write"
+        )
+    return gained
 
 
 def _survey(image: Image, reclaim: str, *, verify: bool, dry_run: bool) -> Survey:

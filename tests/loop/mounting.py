@@ -29,7 +29,7 @@ def run(*command: str | Path) -> str:
 
 def fill(folder: Path, chunk: int) -> None:
     """Write a file, ``chunk`` bytes at a time, until there is no room any more."""
-    file = os.open(folder / "filler", os.O_WRONLY | os.O_CREAT)
+    file = os.open(folder / "filler", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     with pytest.raises(OSError, match="No space"):
         while True:
             os.write(file, bytes(chunk))

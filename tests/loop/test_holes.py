@@ -14,7 +14,7 @@ from bootstrapvz_sparse.image.access import Refused
 from bootstrapvz_sparse.image.extents import allocated, total
 from bootstrapvz_sparse.image.holes import NotSupported, probe, punch
 from bootstrapvz_sparse.image.sparsify import sparsify
-from tests.loop.mounting import attached, mounted, run
+from tests.loop.mounting import attached, fill, mounted, run
 
 pytestmark = pytest.mark.loop
 SIZE = 320 << 20  # the least that mkfs.xfs takes is 300 MiB
@@ -99,6 +99,32 @@ def test_errors_are_told_apart(tmp_path: Path) -> None:
         file.flush()
         with pytest.raises(NotSupported, match="punching holes"):
             punch(file.fileno(), 0, 4096)
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+def test_on_a_full_disk(kind: str, tmp_path: Path) -> None:
+    with mounted(kind, tmp_path, SIZE) as folder:
+        image = folder / "image"
+        content = os.urandom(1 << 20) + bytes(20 << 20)
+        image.write_bytes(content)
+        os.sync()
+        fill(folder, chunk=1 << 20)
+        fill(folder, chunk=4096)
+        assert sparsify(image).method == "punch"
+        assert allocated(image.stat()) == 1 << 20 and image.read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
+def test_what_a_clone_shares_is_not_gained(kind: str, tmp_path: Path) -> None:
+    with mounted(kind, tmp_path, SIZE) as folder:
+        image = folder / "image"
+        image.write_bytes(os.urandom(1 << 20) + bytes(60 << 20))
+        run("cp", "--reflink=always", image, folder / "clone")
+        report = sparsify(image)
+        assert report.before - report.after == 60 << 20
+        assert report.gained < 16 << 20
+        assert "60.0 MiB were freed" in report.notes[-1] and "share blocks" in report.notes[-1]
+        (folder / "clone").unlink()
 
 
 def test_an_immutable_image(tmp_path: Path) -> None:
