@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,8 @@ class Digest:
     """SHA-256 of all that was read, in order."""
 
     def __init__(self) -> None:
+        import hashlib  # loads OpenSSL, which few runs need
+
         self._hash = hashlib.sha256()
         self.update = self._hash.update
 
