@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from ...extents import Range, Ranges, complement, union
+from ..checksums import crc32c
 from ..trust import NotTrusted
-from .checksums import crc32c
 from .layout import BLOCK_UNINIT, Filesystem, Group
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from ...extents import Ranges, intersection, union
+from ..checksums import crc32c
 from ..trust import NotTrusted
-from .checksums import crc32c
 from .layout import Filesystem
 
 JOURNAL_INODE = 8

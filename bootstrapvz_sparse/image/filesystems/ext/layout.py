@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ...extents import Range, Ranges, union
+from ..checksums import crc16, crc32c
 from ..trust import NotTrusted
-from .checksums import crc16, crc32c
 
 SUPERBLOCK = 1024  # bytes from the start of the filesystem, and its size
 MAGIC = 0xEF53

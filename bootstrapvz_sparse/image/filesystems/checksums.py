@@ -1,4 +1,4 @@
-"""The two checksums of ext4."""
+"""Checksums of filesystems."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CRC16 = _table(0xA001)
 
 @lru_cache(maxsize=64)  # the bitmaps of empty groups are all alike
 def crc32c(data: bytes, crc: int = 0xFFFFFFFF) -> int:
-    """CRC-32C (Castagnoli) as ext4 uses it: reflected, not inverted at the end."""
+    """CRC-32C (Castagnoli) as ext4 uses it: reflected, not inverted at the end. XFS inverts it."""
     table = _CRC32C
     for byte in data:
         crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
@@ -28,7 +28,7 @@ def crc32c(data: bytes, crc: int = 0xFFFFFFFF) -> int:
 
 
 def crc16(data: bytes, crc: int = 0xFFFF) -> int:
-    """CRC-16 (ANSI) as uninit_bg uses it."""
+    """CRC-16 (ANSI) as uninit_bg of ext4 uses it."""
     for byte in data:
         crc = _CRC16[(crc ^ byte) & 0xFF] ^ crc >> 8
     return crc
