@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import ext, swap
+from . import ext, swap, xfs
 from .trust import NotTrusted, Unneeded
 
 Read = Callable[[int, int, int], Unneeded]
@@ -19,6 +19,7 @@ READERS: dict[str, Read] = {
     "ext3": ext.unneeded,
     "ext4": ext.unneeded,
     "swap": swap.unneeded,
+    "xfs": xfs.unneeded,
 }
 
 
