@@ -20,19 +20,18 @@ def free_blocks(fs: Filesystem, newest: int) -> Ranges:
     counted = 0
     for number in range(fs.group_count):
         group = read_group(fs, number, newest)
-        found = _free_of(fs, group, newest)
+        found, tree_blocks = _free_of(fs, group, newest)
         start = number * fs.group_blocks
         free += [(start + a, start + b) for a, b in found]
-        counted += group.free + len(group.spare)
-        if fs.features.lazy_count:  # else the superblock leaves the blocks of the trees out
-            counted += group.tree_blocks
+        # blocks of these trees were free once, and will be again: the superblock counts them
+        counted += group.free + len(group.spare) + tree_blocks
     if counted != fs.free:
         raise NotTrusted(f"{counted} blocks are free, and the superblock says {fs.free}")
     return union(free)
 
 
-def _free_of(fs: Filesystem, group: Group, newest: int) -> Ranges:
-    """Ranges of the group's own block numbers."""
+def _free_of(fs: Filesystem, group: Group, newest: int) -> tuple[Ranges, int]:
+    """Ranges of the group's own block numbers; blocks of its trees as ``Group.tree_blocks``."""
     by_place, place_blocks = read_tree(fs, group, BY_PLACE, newest)
     by_size, size_blocks = read_tree(fs, group, BY_SIZE, newest)
     if sorted((count, start) for start, count in by_place) != [
@@ -48,12 +47,13 @@ def _free_of(fs: Filesystem, group: Group, newest: int) -> Ranges:
         )
     owners = group.owner_blocks - 1 if fs.features.has(RMAPBT) else 0
     tree_blocks = len(place_blocks) + len(size_blocks) - 2 + owners
+    # without lazy-count the AGF does not say
     if fs.features.lazy_count and tree_blocks != group.tree_blocks:
         raise NotTrusted(f"the trees of group {group.number} are not as large as its AGF says")
     used = _used(fs, group, [*place_blocks, *size_blocks, *group.other_roots, *group.spare])
     if intersection(free, used):
         raise NotTrusted(f"group {group.number} calls its metadata free")
-    return free
+    return free, tree_blocks
 
 
 def _ranges(fs: Filesystem, group: Group, records: list[Record]) -> Ranges:
