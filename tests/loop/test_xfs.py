@@ -10,6 +10,7 @@ import shutil
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +115,10 @@ def mount(image: Path, *options: str) -> Iterator[Path]:
         yield point
     finally:
         run("umount", point)
+        # a mount namespace that somebody made meanwhile keeps the mount until it goes itself
+        deadline = time.monotonic() + 20
+        while run("losetup", "--associated", image) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def churn(folder: Path, chance: random.Random, files: int = 200) -> None:
@@ -320,8 +325,6 @@ def test_every_place_of_the_head(newest: int, tmp_path: Path) -> None:
             for i, block in enumerate(unmount_record(cycle, first, content, size, uuid)):
                 if i:
                     block = struct.pack(">I", cycle + (first + i >= count)) + block[4:]
-                elif first + i >= count:
-                    raise AssertionError
                 ring[(first + i) % count] = block
             write(image, start, b"".join(ring))
             assert log_is_clean(image), (first, record)
@@ -529,10 +532,9 @@ def test_every_checksum_is_asked(
     what: str, commands: list[str], fragmented: Path, tmp_path: Path
 ) -> None:
     bad = shutil.copy(fragmented, tmp_path / "bad")
-    found = re.search(r"byte offset (\d+)", xfs_db(bad, *commands, "daddr", "addr"))
-    at = re.search(r"daddr is (\d+)|current daddr is (\d+)", xfs_db(bad, *commands, "daddr"))
-    assert at, found
-    place = int(at[1] or at[2]) * 512 + 500  # in no field that anything else looks at
+    address = re.search(r"current daddr is (\d+)", xfs_db(bad, *commands, "daddr"))
+    assert address
+    place = int(address[1]) * 512 + 500  # in no field that anything else looks at
     write(bad, place, bytes([get(bad, place, 1)[0] ^ 1]))
     assert refusal(bad) == f"wrong checksum of {what}"
 
@@ -552,10 +554,9 @@ def test_single_bits(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with monkeypatch.context() as patch:
         patch.setattr(os, "pread", noted)
         free = read(image)
-    log, _ = log_place(image)
     chance = random.Random(kind)
     refused = 0
-    for start, end in chance.choices([pair for pair in union(asked) if pair[0] != log], k=600):
+    for start, end in chance.choices(union(asked), k=600):
         place = chance.randrange(start, end)
         byte = get(image, place, 1)
         write(image, place, bytes([byte[0] ^ 1 << chance.randrange(8)]))

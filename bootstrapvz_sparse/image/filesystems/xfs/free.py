@@ -57,7 +57,7 @@ def _free_of(fs: Filesystem, group: Group, newest: int) -> tuple[Ranges, int]:
 
 
 def _ranges(fs: Filesystem, group: Group, records: list[Record]) -> Ranges:
-    previous = fs.first - 1  # the first block that can be free does touch its predecessor
+    previous = fs.first - 1  # no two extents touch, but the first one may touch the headers
     for start, count in records:
         if start <= previous or count < 1 or start + count > group.length:
             raise NotTrusted(f"the free extents of group {group.number} are not in order")
