@@ -251,7 +251,7 @@ def test_a_log_that_wraps(unit: str, tmp_path: Path) -> None:
     mkfs(image, ["-l", f"su={unit}", "-d", "agcount=2"], 64 << 20)
     start, length = log_place(image)
     each = max(length // int(unit[:-1]) // 1024 // 3, 8)
-    for i in range(12):
+    for i in range(8):
         with mount(image) as point:
             for j in range(each + i):
                 (point / str(j)).touch()
@@ -269,7 +269,7 @@ def test_a_log_of_odd_records_that_wraps(tmp_path: Path) -> None:
     mkfs(image, ["-d", "agcount=2", "-l", "su=4k"], 64 << 20)
     start, _ = log_place(image)
     chance = random.Random(7)
-    for i in range(12):
+    for i in range(8):
         with mount(image, "wsync", chance.choice(["logbsize=32k", "logbsize=256k"])) as point:
             for j in range(150 + i):
                 (point / str(j)).touch()
@@ -297,6 +297,19 @@ def unmount_record(cycle: int, first: int, length: int, size: int, uuid: bytes) 
     return [block.ljust(512, b"\0") for block in blocks]
 
 
+def a_log(count: int, cycle: int, first: int, length: int, size: int, uuid: bytes) -> bytes:
+    """A log of ``count`` basic blocks in which an unmount record was the last to be written."""
+    record = unmount_record(cycle, first, length, size, uuid)
+    head = first + len(record)
+    newest = cycle + (head > count)
+    written = head - count if head > count else head
+    ring = [struct.pack(">I", newest - (i >= written)).ljust(512, b"\0") for i in range(count)]
+    for i, block in enumerate(record):
+        later = struct.pack(">I", cycle + (first + i >= count))
+        ring[(first + i) % count] = later + block[4:] if i else block
+    return b"".join(ring)
+
+
 @pytest.mark.parametrize("newest", [1, 2, 77])
 def test_every_place_of_the_head(newest: int, tmp_path: Path) -> None:
     """A log written here, with its end at all places where something is particular."""
@@ -316,17 +329,8 @@ def test_every_place_of_the_head(newest: int, tmp_path: Path) -> None:
             if wraps and newest == 1:
                 continue  # the first cycle has nothing before it
             cycle = newest - 1 if wraps else newest
-            if cycle == 0:
-                continue
-            ring = [struct.pack(">I", newest - 1).ljust(512, b"\0")] * count
             head = first + record
-            for i in range(min(head, count) if not wraps else head - count):
-                ring[i] = struct.pack(">I", newest).ljust(512, b"\0")
-            for i, block in enumerate(unmount_record(cycle, first, content, size, uuid)):
-                if i:
-                    block = struct.pack(">I", cycle + (first + i >= count)) + block[4:]
-                ring[(first + i) % count] = block
-            write(image, start, b"".join(ring))
+            write(image, start, a_log(count, cycle, first, content, size, uuid))
             assert log_is_clean(image), (first, record)
             assert read(image) == free, (first, record)
             # one more record, of something else, behind it
@@ -340,6 +344,25 @@ def test_every_place_of_the_head(newest: int, tmp_path: Path) -> None:
                 assert refusal(image).startswith("its log")
             seen += 1
     assert seen > 20
+
+
+@pytest.mark.loop
+def test_records_of_the_kernel_across_the_end(tmp_path: Path) -> None:
+    made, image = tmp_path / "made", tmp_path / "image"
+    make(made, NO_KIND)
+    uuid = get(made, 32, 16)
+    start, length = log_place(made)
+    count = length // 512
+    heads = set()
+    for left in range(1, 20):
+        shutil.copy(made, image)
+        write(image, start, a_log(count, 2, count - left - 2, 1, 32768, uuid))
+        with mount(image, "logbsize=256k"):  # writes two records of nine blocks
+            pass
+        assert log_is_clean(image)
+        assert read(image) == free_ranges(image)
+        heads.add(next(i for i in range(count) if cycle_at(image, start + i * 512) == 2))
+    assert heads == set(range(18))  # 0: ends with the last block, or before
 
 
 def test_a_log_that_is_not_clean(tmp_path: Path) -> None:
