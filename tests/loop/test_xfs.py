@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.image.extents import Ranges, union
-from bootstrapvz_sparse.image.filesystems import NotTrusted, unneeded
+from bootstrapvz_sparse.image.filesystems import NotTrusted, xfs
 from bootstrapvz_sparse.image.holes import punch
 from tests.loop.mounting import run
 from tests.unable import unable
@@ -83,14 +83,14 @@ NO_KIND = ["-m", "reflink=0,finobt=0,inobtcount=0", "-d", "agcount=2", "-b", "si
 
 def read(path: Path, offset: int = 0) -> Ranges:
     with path.open("rb") as file:
-        found = unneeded(file.fileno(), offset, path.stat().st_size)
+        found = xfs.unneeded(file.fileno(), offset, path.stat().st_size)
     assert found.journal == []
     return found.free
 
 
 def refusal(path: Path, end: int | None = None) -> str:
     with path.open("rb") as file, pytest.raises(NotTrusted) as caught:
-        unneeded(file.fileno(), 0, path.stat().st_size if end is None else end)
+        xfs.unneeded(file.fileno(), 0, path.stat().st_size if end is None else end)
     return str(caught.value)
 
 
@@ -608,7 +608,7 @@ def test_truncated(tmp_path: Path) -> None:
         assert refusal(short)
         # cut off behind the last metadata, and the partition table does not know
         with contextlib.suppress(NotTrusted), short.open("rb") as file:
-            assert unneeded(file.fileno(), 0, size).free == read(image)
+            assert xfs.unneeded(file.fileno(), 0, size).free == read(image)
     os.truncate(copy(image, short), size // 2)
     assert refusal(short, size) == "the image ends within its metadata"
 

@@ -9,19 +9,12 @@ big endian, but for the checksums.
 
 from __future__ import annotations
 
-import os
-
 from ..trust import Unneeded
 from .free import free_blocks
-from .layout import MAGIC, Filesystem
+from .layout import Filesystem
 from .log import head_of_clean_log
 
-__all__ = ["recognise", "unneeded"]
-
-
-def recognise(fd: int, start: int) -> bool:
-    """Tell whether an XFS superblock lies at ``start``, in bytes."""
-    return os.pread(fd, 4, start) == MAGIC
+__all__ = ["unneeded"]
 
 
 def unneeded(fd: int, start: int, end: int) -> Unneeded:
