@@ -15,6 +15,7 @@ from bootstrapvz_sparse.image.extents import Ranges, allocated, total, union
 from bootstrapvz_sparse.image.filesystems import NotTrusted, Unneeded, ext
 from bootstrapvz_sparse.image.sparsify import sparsify
 from tests.e2fsprogs import debugfs
+from tests.loop.mounting import attached, run
 from tests.unable import unable
 
 
@@ -272,3 +273,31 @@ def test_no_filesystem_at_all(tmp_path: Path) -> None:
     assert image.read_bytes() == content
     assert total(report.plan.zero) == 3 << 20
     assert allocated(image.stat()) <= report.before - (3 << 20)
+
+
+@pytest.mark.loop
+def test_an_external_journal(tmp_path: Path) -> None:
+    image, journal = tmp_path / "image", tmp_path / "journal"
+    mke2fs(journal, ["-O", "journal_dev", "-b", "4096"], size=16 << 20)
+    with attached(journal) as device:
+        mke2fs(image, ["-t", "ext4", "-b", "4096", "-J", f"device={device}"])
+        files = fill(image, seed=7)
+        found = read(image)
+        assert found.free == oracle(image) and found.journal == []
+        assert sparsify(image, verify=True).verified
+        assert read_back(image, list(files)) == files
+        point = tmp_path / "mounted"
+        point.mkdir()
+        run("mount", "-o", "loop", image, point)
+        try:
+            (point / "more").write_bytes(os.urandom(1 << 20))
+            os.sync()
+            shutil.copy(image, tmp_path / "dirty")
+        finally:
+            run("umount", point)
+    # as after a crash: what the bitmaps say may be out of date
+    assert "needs to be replayed" in sparsify(tmp_path / "dirty").notes[0]
+    # and the journal itself belongs to a filesystem elsewhere
+    before = journal.read_bytes()
+    assert sparsify(journal).plan.survey.unneeded == []
+    assert journal.read_bytes() == before

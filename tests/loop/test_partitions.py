@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import struct
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from bootstrapvz_sparse.image.access import opened
 from bootstrapvz_sparse.image.extents import allocated, total
 from bootstrapvz_sparse.image.partitions import SECTOR, Partition, Table, read
 from bootstrapvz_sparse.image.sparsify import sparsify
-from tests.loop.mounting import run
+from tests.loop.mounting import mounted, run
 from tests.loop.test_ext import check, fill, mke2fs, read_back
 from tests.unable import unable
 
@@ -210,6 +212,44 @@ def test_alignment(start: int, tmp_path: Path) -> None:
         file.truncate(40 * MIB)
     assert read_back(tmp_path / "ext", list(files)) == files
     assert check(tmp_path / "ext") == ""
+
+
+@pytest.mark.loop
+def test_a_system_of_several_partitions(tmp_path: Path) -> None:
+    """Boot, swap and a root of xfs; each is checked, and each can lose what it does not need."""
+    script = f"label: gpt\nsize=40960\nsize=32768\nsize={320 * MIB // 512}\n"
+    path = partitioned(tmp_path / "image", script, size=400 * MIB)
+    mke2fs(tmp_path / "boot", ["-t", "ext2"], size=20 * MIB)
+    files = fill(tmp_path / "boot", seed=9)
+    (tmp_path / "swap").write_bytes(os.urandom(16 * MIB))
+    run("mkswap", tmp_path / "swap")
+    with mounted("xfs", tmp_path, 320 * MIB) as root:
+        (root / "kept").write_bytes(kept := os.urandom(3 * MIB))
+        (root / "gone").write_bytes(os.urandom(50 * MIB))
+        os.sync()
+        (root / "gone").unlink()
+    for name, sector in (("boot", 2048), ("swap", 43008), ("image-xfs", 75776)):
+        put(path, tmp_path / name, sector)
+    report = sparsify(path, verify=True)
+    boot, swap, root_, _ = report.plan.shares()
+    assert boot.amounts()["free"] > MIB and swap.amounts()["swap"] == 16 * MIB - 4096
+    assert root_.amounts()["free"] > 200 * MIB
+    assert "partition 3: xfs checks clean" in report.verified
+    assert report.after < 26 * MIB
+    run("dd", f"if={path}", f"of={tmp_path / 'boot'}", "bs=1M", "skip=1", "count=20")
+    assert read_back(tmp_path / "boot", list(files)) == files
+    with mounted_at(path, 75776 * SECTOR, 320 * MIB, tmp_path / "again") as root:
+        assert (root / "kept").read_bytes() == kept
+
+
+@contextlib.contextmanager
+def mounted_at(image: Path, offset: int, size: int, point: Path) -> Iterator[Path]:
+    point.mkdir()
+    run("mount", "-o", f"loop,ro,offset={offset},sizelimit={size}", image, point)
+    try:
+        yield point
+    finally:
+        run("umount", point)
 
 
 def test_swap(tmp_path: Path) -> None:
