@@ -1,6 +1,7 @@
 # make image [MANIFEST=manifests/kvm-trixie.yml]    build an image
 # make boot [IMAGE=images/NAME.raw]                 boot it (by default the newest) in QEMU
 # make test                                         everything that this machine can test
+# make bench [OPTIONS="--rounds 3 --images 10GiB"]  against the other ways to make images sparse
 # make lint
 
 MANIFEST ?= manifests/kvm-bookworm.yml
@@ -13,6 +14,7 @@ BUILD_PACKAGES = python3 python3-venv debootstrap e2fsprogs mount util-linux
 BOOT_PACKAGES = python3 qemu-system-x86
 TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) btrfs-progs exfat-fuse exfatprogs fdisk xfsprogs \
 	zerofree
+BENCH_PACKAGES = python3 python3-venv debootstrap e2fsprogs mount qemu-utils util-linux xfsprogs zerofree
 
 # Install those of the Debian packages that are not there yet.
 missing = $$(for package in $(1); do \
@@ -22,7 +24,7 @@ apt = @set -- $(call missing,$(1)); test $$\# = 0 || { \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"; }
 
-.PHONY: image boot test lint install-build install-boot install-test
+.PHONY: image boot test bench lint install-build install-boot install-test install-bench
 
 image: install-build $(VENV)/build
 	$(SUDO) $(VENV)/bin/bvz-sparse build --log images/log $(MANIFEST)
@@ -34,6 +36,9 @@ boot: install-boot
 test: install-test lint
 	$(VENV)/bin/python -m pytest
 
+bench: install-bench $(VENV)/build
+	$(SUDO) $(VENV)/bin/python -m tests.benchmark $(OPTIONS)
+
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -44,6 +49,9 @@ install-build:
 
 install-boot:
 	$(call apt,$(BOOT_PACKAGES))
+
+install-bench:
+	$(call apt,$(BENCH_PACKAGES))
 
 # Where nothing can be installed the tests say themselves what they miss.
 install-test:

@@ -1,0 +1,95 @@
+"""What is expected of ours, and whether it is so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .copies import MIB
+from .runs import Results
+
+OURS, METADATA = "ours", "ours-metadata"
+
+
+@dataclass(frozen=True)
+class Goal:
+    text: str
+    value: float | None  # not measured
+    limit: float
+    unit: str
+    at_least: bool = False
+
+    def line(self) -> str:
+        sense = "at least" if self.at_least else "at most"
+        figures = f"{sense} {self.limit:.4g}{self.unit}"
+        if self.value is None:
+            return f"{'not measured':12}  {self.text}: {figures}"
+        met = self.value >= self.limit if self.at_least else self.value <= self.limit
+        return (
+            f"{'met' if met else 'NOT MET':12}  {self.text}: {self.value:.3g}{self.unit}, {figures}"
+        )
+
+
+def goals(results: Results, journal: int | None) -> Iterator[Goal]:
+    """``journal`` are the bytes of it in the 10 GiB image, None where that is not known."""
+    yield from _time(results)
+    yield from _space(results, journal)
+    yield from _reading(results)
+    yield from _memory(results)
+
+
+def _time(results: Results) -> Iterator[Goal]:
+    def ratio(text: str, limit: float, first: tuple[str, str], second: tuple[str, str]) -> Goal:
+        return Goal(text, results.ratio(first, second), limit, " x")
+
+    small, large, pieces = "10GiB", "200GiB", "fragmented"
+    slowest = results.ratio((small, "zerofree+cp"), (small, OURS))
+    yield Goal("10 GiB: time of zerofree + cp to ours", slowest, 30, " x", at_least=True)
+    both = (small, "fstrim+dig-holes")
+    yield ratio("10 GiB: time of ours to fstrim + dig-holes", 0.95, (small, OURS), both)
+    alone = (small, METADATA)
+    yield ratio("10 GiB: time of metadata alone to fstrim", 1.1, alone, (small, "fstrim"))
+    slowest = results.ratio((large, "zerofree+dig-holes"), (large, OURS))
+    yield Goal("200 GiB: time of zerofree + dig-holes to ours", slowest, 100, " x", at_least=True)
+    yield ratio("time of ours at 200 GiB to that at 10 GiB", 1.3, (large, OURS), (small, OURS))
+    yield ratio("fragmented: time of ours to fstrim", 1.2, (pieces, OURS), (pieces, "fstrim"))
+
+
+def _space(results: Results, journal: int | None) -> Iterator[Goal]:
+    ours, peer = (results.median("10GiB", way, "left") for way in (OURS, "e2image"))
+    text = "10 GiB: MiB left, ours to e2image -ra"
+    yield Goal(text, _quotient(ours, peer), 1, " x")
+    less = None if ours is None or peer is None else (peer - ours) / MIB
+    if journal is not None:
+        # of a punched image file the list of extents may itself take some blocks more
+        least = max(journal / MIB - 0.25, 0)
+        text = f"10 GiB: MiB less than e2image -ra, by the journal ({journal / MIB:.1f} MiB)"
+        yield Goal(text, less, least, " MiB", at_least=True)
+    ours, peer = (results.median("200GiB", way, "left") for way in (OURS, "fstrim"))
+    yield Goal("200 GiB: MiB left, ours to fstrim", _quotient(ours, peer), 0.5, " x")
+    for image in ("10GiB", "200GiB", "fragmented", "2TiB"):
+        extra = results.most(image, OURS, "extra")
+        yield Goal(f"{image}: second copy of ours", _mib(extra), 0, " MiB")
+
+
+def _reading(results: Results) -> Iterator[Goal]:
+    alone = results.most("200GiB", METADATA, "read")
+    yield Goal("200 GiB: read by metadata alone", _mib(alone), 1, " MiB")
+    for image in ("10GiB", "200GiB"):
+        read = results.median(image, OURS, "read")
+        left = results.median(image, METADATA, "left")
+        text = f"{image}: read by ours to what metadata alone leaves allocated"
+        yield Goal(text, _quotient(read, left), 1.01, " x")
+
+
+def _memory(results: Results) -> Iterator[Goal]:
+    for image, limit in (("10GiB", 32), ("2TiB", 128)):
+        yield Goal(f"{image}: memory", _mib(results.most(image, OURS, "memory")), limit, " MiB")
+
+
+def _quotient(first: float | None, second: float | None) -> float | None:
+    return None if first is None or not second else first / second
+
+
+def _mib(value: float | None) -> float | None:
+    return None if value is None else value / MIB

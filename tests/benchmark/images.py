@@ -1,0 +1,169 @@
+"""The images that are measured: made once, then kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .copies import GIB, MIB, allocated
+from .processes import PRIVATE_MOUNTS, Failed, run
+
+RELEASE = "bookworm"
+TREE_SIZE = 950 * MIB
+PIECES = 66_000  # free ranges of the fragmented image; some become its extent tree
+
+
+@dataclass(frozen=True)
+class Image:
+    name: str
+    content: str
+    expected: int  # bytes allocated, roughly
+    make: Callable[[Path, Path], None]  # of the image, at a path, and the folder for the rest
+    mounts: bool  # needs root to be made
+
+    def path(self, folder: Path) -> Path:
+        return folder / f"{self.name}.raw"
+
+    def size(self, folder: Path) -> int:
+        """Bytes that it takes, or will take."""
+        path = self.path(folder)
+        return allocated(path) if path.exists() else self.expected
+
+    def ensure(self, folder: Path, mirror: str) -> None:
+        """Make the image unless it is there.
+
+        :raises Failed: it cannot be made
+        """
+        path, part = self.path(folder), folder / f"{self.name}.part"
+        if path.exists():
+            return
+        if self.mounts:
+            _ensure_tree(folder, mirror)
+        try:
+            self.make(part, folder)
+            os.sync()
+            part.rename(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _new_file(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def _ensure_tree(folder: Path, mirror: str) -> None:
+    """A real Debian system in ``folder/tree``."""
+    tree, part = folder / "tree", folder / "tree.part"
+    if tree.exists():
+        return
+    if os.geteuid() != 0:
+        raise Failed("debootstrap and mount need root: sudo make bench")
+    if part.exists():
+        shutil.rmtree(part)
+    kernel = f"linux-image-{run('dpkg', '--print-architecture').strip()}"
+    arguments = [f"--include={kernel},python3", RELEASE, part, *filter(None, [mirror])]
+    run(*PRIVATE_MOUNTS, "debootstrap", *arguments)
+    part.rename(tree)
+
+
+def own_mirror() -> str:
+    """The Debian mirror that this machine uses; nothing if there is none, as on Ubuntu."""
+    if shutil.which("apt-get") is None:
+        return ""
+    form = ["--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian", "Label: Debian"]
+    return next(iter(run("apt-get", "indextargets", *form).splitlines()), "")
+
+
+FILL = """
+mount -o loop "$1" "$3"
+cp -a "$2/." "$3"
+dd if=/dev/zero of="$3/zeros" bs=1M count=64 status=none
+mkdir "$3/deleted"
+head -c 2G /dev/urandom | split -b 16M - "$3/deleted/"
+sync -f "$3"
+rm -r "$3/deleted"
+umount "$3"
+"""
+
+
+def _debian(size: int) -> Callable[[Path, Path], None]:
+    def make(image: Path, folder: Path) -> None:
+        if os.geteuid() != 0:
+            raise Failed("mount needs root: sudo make bench")
+        _new_file(image, size)
+        run("mkfs.ext4", "-q", image)
+        point = folder / "mounted"
+        point.mkdir(exist_ok=True)
+        try:
+            run(*PRIVATE_MOUNTS, "sh", "-euc", FILL, "sh", image, folder / "tree", point)
+        finally:
+            point.rmdir()
+
+    return make
+
+
+def _fragmented(image: Path, folder: Path) -> None:
+    """One file in contiguous blocks, from which every second 8 KiB are taken."""
+    block = 4096
+    _new_file(image, 2 * GIB)
+    run("mkfs.ext4", "-q", "-b", str(block), image)
+    content = folder / "content.part"
+    try:
+        _write_random(content, PIECES * 4 * block)
+        run("debugfs", "-w", "-R", f"write {content} file", image)
+    finally:
+        content.unlink(missing_ok=True)
+    commands = (f"punch file {4 * piece} {4 * piece + 1}\n" for piece in range(PIECES))
+    run("debugfs", "-w", "-f", "-", image, script="".join(commands))
+    _check_fragments(image)
+
+
+def _check_fragments(image: Path) -> None:
+    lines = run("dumpe2fs", image).splitlines()
+    ranges = [
+        [int(block) for block in part.split("-")]
+        for line in lines
+        if line.startswith("  Free blocks: ")
+        for part in line.partition(": ")[2].split(", ")
+        if part
+    ]
+    found = sum(last - first == 1 for first, last in (r for r in ranges if len(r) == 2))
+    if found < 65_536 or allocated(image) < GIB:
+        raise Failed(f"only {found} free ranges of 8 KiB, {allocated(image)} bytes allocated")
+
+
+def _write_random(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        for start in range(0, size, MIB):
+            file.write(os.urandom(min(MIB, size - start)))
+
+
+def _huge(image: Path, folder: Path) -> None:
+    _new_file(image, 2 << 40)
+    content = folder / "content.part"
+    content.mkdir(exist_ok=True)
+    try:
+        _write_random(content / "file", 64 * MIB)
+        run("mkfs.ext4", "-q", "-E", "lazy_itable_init=1", "-d", content, image)
+    finally:
+        shutil.rmtree(content)
+
+
+DEBIAN = "ext4, a Debian tree, 64 MiB of zeros in a file, 2 GiB of random files deleted"
+
+IMAGES = (
+    Image("10GiB", DEBIAN, 3100 * MIB, _debian(10 * GIB), mounts=True),
+    Image("200GiB", DEBIAN, 4200 * MIB, _debian(200 * GIB), mounts=True),
+    Image(
+        "fragmented",
+        "2 GiB of ext4, 8 KiB free and 8 KiB in use by turns over 1 GiB, all of it allocated",
+        1120 * MIB,
+        _fragmented,
+        mounts=False,
+    ),
+    Image("2TiB", "ext4 with one file of 64 MiB", 300 * MIB, _huge, mounts=False),
+)

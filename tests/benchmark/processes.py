@@ -1,0 +1,56 @@
+"""Programs, run so that none of them outlives the benchmark."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Optional
+
+
+class Failed(Exception):
+    """A program, or what it was needed for, failed; the text says which and why."""
+
+
+# Mounts made below this one vanish with its processes, and loop devices with the mounts.
+PRIVATE_MOUNTS = ("unshare", "--mount")
+
+
+def run(
+    *command: str | Path,
+    script: str = "",
+    environment: Mapping[str, str] | None = None,
+    watch: Optional[Callable[[], None]] = None,
+) -> str:
+    """What ``command`` prints, with ``script`` as its input; ``watch`` is called 10 x a second.
+
+    :raises Failed: the exit code is not 0
+    """
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **(environment or {})},
+        text=True,
+        errors="replace",
+        start_new_session=True,  # a process group, to end it as a whole
+    )
+    try:
+        while True:
+            try:
+                said, complaints = process.communicate(script, timeout=0.1 if watch else None)
+                break
+            except subprocess.TimeoutExpired:
+                assert watch
+                watch()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    if process.returncode != 0:
+        lines = (complaints.strip() or said.strip()).splitlines()[-3:]
+        raise Failed(f"{command[0]}: exit code {process.returncode}: {'; '.join(lines)}")
+    return said

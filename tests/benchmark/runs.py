@@ -1,0 +1,164 @@
+"""Run a way on a copy of an image, and keep what that took."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import statistics
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .copies import MIB, allocated, copy, count_extents
+from .images import Image
+from .processes import PRIVATE_MOUNTS, Failed, run
+from .ways import COPY, IMAGE, METADATA, POINT, Command, Way
+
+
+@dataclass(frozen=True)
+class Run:
+    seconds: float
+    left: int  # bytes that the image still takes
+    extra: int  # bytes of a second copy, at its largest
+    read: int
+    memory: int
+    least_memory: int  # what could have been told at all
+    extents: int
+
+
+@dataclass
+class Results:
+    """Runs by image and way, and there by round."""
+
+    runs: dict[tuple[str, str], dict[int, Run]] = field(default_factory=dict)
+
+    def add(self, image: str, way: str, number: int, taken: Run) -> None:
+        self.runs.setdefault((image, way), {})[number] = taken
+
+    def median(self, image: str, way: str, what: str) -> float | None:
+        values = [getattr(taken, what) for taken in self.runs.get((image, way), {}).values()]
+        return statistics.median(values) if values else None
+
+    def most(self, image: str, way: str, what: str) -> float | None:
+        values = [getattr(taken, what) for taken in self.runs.get((image, way), {}).values()]
+        return max(values, default=None)
+
+    def ratio(self, first: tuple[str, str], second: tuple[str, str]) -> float | None:
+        """How many times as long the first took: the median over the rounds that both ran in."""
+        ours, theirs = self.runs.get(first, {}), self.runs.get(second, {})
+        ratios = [ours[number].seconds / theirs[number].seconds for number in ours.keys() & theirs]
+        return statistics.median(ratios) if ratios else None
+
+
+@contextlib.contextmanager
+def workplace(folder: Path) -> Iterator[Path]:
+    """An empty folder below ``folder``, gone afterwards."""
+    work = folder / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "mounted").mkdir(parents=True)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work)
+
+
+def measure(way: Way, image: Image, folder: Path) -> Run:
+    """Run ``way`` on an exact copy of ``image``.
+
+    :raises Failed: the copy is not exact, or the way failed
+    """
+    with workplace(folder) as work:
+        target = work / "image"
+        copy(image.path(folder), target)
+        return _take(way, target)
+
+
+def start_up_read(folder: Path) -> int:
+    """Bytes that Python reads to start ours: what it reads where there is next to nothing to do."""
+    with workplace(folder) as work:
+        target = work / "image"
+        with target.open("wb") as file:
+            file.truncate(8 * MIB)
+        run("mkfs.ext4", "-q", target)
+        nothing = Way("start", [METADATA], ours=True)
+        return min(_take(nothing, target).read for _ in range(2))  # the first may compile
+
+
+def _take(way: Way, target: Path) -> Run:
+    work = target.parent
+    original = target.stat().st_ino
+    extra = 0
+
+    def watch() -> None:
+        nonlocal extra
+        extra = max(extra, _second_copy(work, original))
+
+    environment = {"TMPDIR": str(work), "LIBGUESTFS_BACKEND": "direct"}
+    sectors = _sectors_read_by_loop_devices()
+    said = run(*_wrapped(way, target), environment=environment, watch=watch)
+    if way.mounts:  # the kernel's own reading counts for no process
+        sectors = _sectors_read_by_loop_devices() - sectors
+    else:
+        sectors = 0
+    os.sync()
+    watch()
+    seconds, read, memory, least_memory = said.split()
+    return Run(
+        seconds=float(seconds),
+        left=allocated(target),
+        extra=extra,
+        read=int(read) + sectors * 512,
+        memory=int(memory),
+        least_memory=int(least_memory),
+        extents=count_extents(target),
+    )
+
+
+def _wrapped(way: Way, target: Path) -> list[str | Path]:
+    places = {
+        IMAGE: target,
+        COPY: target.with_name("copy"),
+        POINT: target.with_name("mounted"),
+    }
+    measured = Path(__file__).with_name("measure.py")
+    words: list[str | Path] = [*PRIVATE_MOUNTS] if way.mounts else []
+    words += [sys.executable, "-I", "-S", measured]
+    for number, command in enumerate(way.commands):
+        words += [";"] if number else []
+        words += _filled(command, places)
+    return words
+
+
+def _filled(command: Command, places: dict[str, Path]) -> list[str | Path]:
+    return [places.get(word, word) for word in command]
+
+
+def _second_copy(work: Path, original: int) -> int:
+    """Bytes of all files but the one that was there at the start, whatever their names."""
+    taken = 0
+    for path in work.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            status = path.lstat()
+            if path.is_file() and status.st_ino != original:
+                taken += status.st_blocks * 512
+    return taken
+
+
+def _sectors_read_by_loop_devices() -> int:
+    """Since the machine started; Documentation/block/stat.rst of the kernel."""
+    return sum(int(path.read_text().split()[2]) for path in Path("/sys/block").glob("loop*/stat"))
+
+
+def journal(image: Image, folder: Path) -> int:
+    """Bytes of blocks that are not zero in the log of an ext4 journal, its superblock left out."""
+    block = 4096
+    with workplace(folder) as work:
+        target = work / "journal"
+        run("debugfs", "-R", f"dump <8> {target}", image.path(folder))
+        if not target.exists():
+            raise Failed(f"{image.name} has no journal")
+        with target.open("rb") as file:
+            file.seek(block)
+            return sum(len(part) for part in iter(lambda: file.read(block), b"") if any(part))
