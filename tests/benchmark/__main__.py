@@ -83,7 +83,7 @@ class Benchmark:
         self.ways: list[Way] = list(options.ways)
         self.results = Results()
         self.remarks: list[str] = []
-        self.failed = False
+        self.failures: set[tuple[str, str]] = set()  # image and way
         self.start_up = 0
 
     def run(self) -> int:
@@ -97,7 +97,7 @@ class Benchmark:
         self._show()
         if self.options.json:
             self._write(self.options.json)
-        return 1 if self.failed else 0
+        return 1 if self.failures else 0
 
     def _leave_out_what_cannot_run(self) -> None:
         for way in self.ways[:]:
@@ -127,14 +127,14 @@ class Benchmark:
             try:
                 image.ensure(self.folder, self.options.mirror or own_mirror())
             except Failed as error:
-                self._report(f"the image {image.name} could not be made: {error}")
+                self._report(image.name, "", f"could not be made: {error}")
                 self.images.remove(image)
 
     def _find_start_up(self) -> None:
         try:
             self.start_up = start_up_read(self.folder)
         except Failed as error:
-            self._report(f"what Python reads to start is not known: {error}")
+            self._report("", "ours", f"what Python reads to start is not known: {error}")
 
     def _rounds(self) -> None:
         for number in range(self.options.rounds):
@@ -145,25 +145,28 @@ class Benchmark:
                     self._measure(way, image, number)
 
     def _takes_part(self, way: Way, image: Image, number: int) -> bool:
+        if image.name not in way.images or (image.name, way.name) in self.failures:
+            return False
         slow = way.slow and image.name == "200GiB"
-        return image.name in way.images and not (slow and number >= self.options.slow_rounds)
+        return not slow or number < self.options.slow_rounds
 
     def _measure(self, way: Way, image: Image, number: int) -> None:
-        where = f"round {number + 1}, {image.name}, {way.name}"
         try:
             taken = measure(way, image, self.folder)
         except Failed as error:
-            self._report(f"{where}: {error}")
+            self._report(image.name, way.name, f"failed: {error}")
             return
         if way.ours:
             taken = dataclasses.replace(taken, read=max(taken.read - self.start_up, 0))
         self.results.add(image.name, way.name, number, taken)
-        _say(f"{where}: {taken.seconds:.2f} s, {taken.left / MIB:,.1f} MiB left")
+        figures = f"{taken.seconds:.2f} s, {taken.left / MIB:,.1f} MiB left"
+        _say(f"round {number + 1}, {image.name}, {way.name}: {figures}")
 
-    def _report(self, failure: str) -> None:
-        _say(failure)
-        self.remarks.append(failure)
-        self.failed = True
+    def _report(self, image: str, way: str, failure: str) -> None:
+        remark = f"{' '.join(filter(None, [image, way]))}: {failure}"
+        _say(remark)
+        self.remarks.append(remark)
+        self.failures.add((image, way))
 
     def _show(self) -> None:
         for image in self.images:

@@ -26,7 +26,7 @@ class Goal:
             return f"{'not measured':12}  {self.text}: {figures}"
         met = self.value >= self.limit if self.at_least else self.value <= self.limit
         return (
-            f"{'met' if met else 'NOT MET':12}  {self.text}: {self.value:.3g}{self.unit}, {figures}"
+            f"{'met' if met else 'NOT MET':12}  {self.text}: {self.value:.4g}{self.unit}, {figures}"
         )
 
 

@@ -65,8 +65,8 @@ def _ensure_tree(folder: Path, mirror: str) -> None:
     if part.exists():
         shutil.rmtree(part)
     kernel = f"linux-image-{run('dpkg', '--print-architecture').strip()}"
-    arguments = [f"--include={kernel},python3", RELEASE, part, *filter(None, [mirror])]
-    run(*PRIVATE_MOUNTS, "debootstrap", *arguments)
+    command = ["debootstrap", f"--include={kernel},python3", RELEASE, str(part)]
+    run(*PRIVATE_MOUNTS, *command, *filter(None, [mirror]))
     part.rename(tree)
 
 
@@ -153,11 +153,11 @@ def _huge(image: Path, folder: Path) -> None:
         shutil.rmtree(content)
 
 
-DEBIAN = "ext4, a Debian tree, 64 MiB of zeros in a file, 2 GiB of random files deleted"
+DEBIAN = "of ext4: a Debian tree, a file of 64 MiB of zeros, 2 GiB of random files deleted"
 
 IMAGES = (
-    Image("10GiB", DEBIAN, 3100 * MIB, _debian(10 * GIB), mounts=True),
-    Image("200GiB", DEBIAN, 4200 * MIB, _debian(200 * GIB), mounts=True),
+    Image("10GiB", f"10 GiB {DEBIAN}", 3100 * MIB, _debian(10 * GIB), mounts=True),
+    Image("200GiB", f"200 GiB {DEBIAN}", 4200 * MIB, _debian(200 * GIB), mounts=True),
     Image(
         "fragmented",
         "2 GiB of ext4, 8 KiB free and 8 KiB in use by turns over 1 GiB, all of it allocated",
@@ -165,5 +165,5 @@ IMAGES = (
         _fragmented,
         mounts=False,
     ),
-    Image("2TiB", "ext4 with one file of 64 MiB", 300 * MIB, _huge, mounts=False),
+    Image("2TiB", "2 TiB of ext4 with one file of 64 MiB", 1150 * MIB, _huge, mounts=False),
 )

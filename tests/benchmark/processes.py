@@ -7,7 +7,6 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Optional
 
 
 class Failed(Exception):
@@ -22,7 +21,7 @@ def run(
     *command: str | Path,
     script: str = "",
     environment: Mapping[str, str] | None = None,
-    watch: Optional[Callable[[], None]] = None,
+    watch: Callable[[], None] | None = None,
 ) -> str:
     """What ``command`` prints, with ``script`` as its input; ``watch`` is called 10 x a second.
 
@@ -52,5 +51,5 @@ def run(
         raise
     if process.returncode != 0:
         lines = (complaints.strip() or said.strip()).splitlines()[-3:]
-        raise Failed(f"{command[0]}: exit code {process.returncode}: {'; '.join(lines)}")
+        raise Failed(f"{Path(command[0]).name}: exit code {process.returncode}: {'; '.join(lines)}")
     return said

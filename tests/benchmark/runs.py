@@ -98,10 +98,8 @@ def _take(way: Way, target: Path) -> Run:
     environment = {"TMPDIR": str(work), "LIBGUESTFS_BACKEND": "direct"}
     sectors = _sectors_read_by_loop_devices()
     said = run(*_wrapped(way, target), environment=environment, watch=watch)
-    if way.mounts:  # the kernel's own reading counts for no process
-        sectors = _sectors_read_by_loop_devices() - sectors
-    else:
-        sectors = 0
+    # the kernel's own reading counts for no process
+    sectors = _sectors_read_by_loop_devices() - sectors if way.mounts else 0
     os.sync()
     watch()
     seconds, read, memory, least_memory = said.split()
