@@ -25,9 +25,8 @@ class Goal:
         if self.value is None:
             return f"{'not measured':12}  {self.text}: {figures}"
         met = self.value >= self.limit if self.at_least else self.value <= self.limit
-        return (
-            f"{'met' if met else 'NOT MET':12}  {self.text}: {self.value:.4g}{self.unit}, {figures}"
-        )
+        found = f"{self.value:.4g}{self.unit}"
+        return f"{'met' if met else 'NOT MET':12}  {self.text}: {found}, {figures}"
 
 
 def goals(results: Results, journal: int | None) -> Iterator[Goal]:

@@ -102,6 +102,8 @@ def _debian(size: int) -> Callable[[Path, Path], None]:
             run(*PRIVATE_MOUNTS, "sh", "-euc", FILL, "sh", image, folder / "tree", point)
         finally:
             point.rmdir()
+        # It discards nothing once it has changed something: what it wants to change is done here.
+        run("e2fsck", "-fy", image)
 
     return make
 
