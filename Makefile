@@ -14,7 +14,7 @@ BUILD_PACKAGES = python3 python3-venv debootstrap e2fsprogs mount util-linux
 BOOT_PACKAGES = python3 qemu-system-x86
 TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) btrfs-progs exfat-fuse exfatprogs fdisk xfsprogs \
 	zerofree
-BENCH_PACKAGES = python3 python3-venv debootstrap e2fsprogs mount qemu-utils util-linux xfsprogs zerofree
+BENCH_PACKAGES = $(BUILD_PACKAGES) qemu-utils xfsprogs zerofree
 
 # Install those of the Debian packages that are not there yet.
 missing = $$(for package in $(1); do \

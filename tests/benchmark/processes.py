@@ -25,18 +25,21 @@ def run(
 ) -> str:
     """What ``command`` prints, with ``script`` as its input; ``watch`` is called 10 x a second.
 
-    :raises Failed: the exit code is not 0
+    :raises Failed: it is not installed, or its exit code is not 0
     """
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **(environment or {})},
-        text=True,
-        errors="replace",
-        start_new_session=True,  # a process group, to end it as a whole
-    )
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(environment or {})},
+            text=True,
+            errors="replace",
+            start_new_session=True,  # a process group, to end it as a whole
+        )
+    except FileNotFoundError as error:
+        raise Failed(f"not installed: {error.filename}") from None
     try:
         while True:
             try:
