@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,10 +24,12 @@ def run(
     script: str = "",
     environment: Mapping[str, str] | None = None,
     watch: Callable[[], None] | None = None,
+    patience: float = math.inf,
 ) -> str:
     """What ``command`` prints, with ``script`` as its input; ``watch`` is called 10 x a second.
 
-    :raises Failed: it is not installed, or its exit code is not 0
+    :raises Failed: it is not installed, its exit code is not 0, or it takes more than
+        ``patience`` seconds (looked at only where there is a ``watch``)
     """
     try:
         process = subprocess.Popen(
@@ -40,6 +44,7 @@ def run(
         )
     except FileNotFoundError as error:
         raise Failed(f"not installed: {error.filename}") from None
+    start = time.monotonic()
     try:
         while True:
             try:
@@ -48,6 +53,8 @@ def run(
             except subprocess.TimeoutExpired:
                 assert watch
                 watch()
+                if time.monotonic() - start > patience:
+                    raise Failed(f"given up after {patience:.0f} s") from None
     except BaseException:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -16,6 +16,8 @@ from .images import Image
 from .processes import PRIVATE_MOUNTS, Failed, run
 from .ways import COPY, IMAGE, METADATA, POINT, Command, Way
 
+PATIENCE = 900.0  # seconds; a virtual machine that does not start waits for ever
+
 
 @dataclass(frozen=True)
 class Run:
@@ -97,7 +99,8 @@ def _take(way: Way, target: Path) -> Run:
 
     environment = {"TMPDIR": str(work), "LIBGUESTFS_BACKEND": "direct"}
     sectors = _sectors_read_by_loop_devices()
-    said = run(*_wrapped(way, target), environment=environment, watch=watch)
+    command = _wrapped(way, target)
+    said = run(*command, environment=environment, watch=watch, patience=PATIENCE)
     # the kernel's own reading counts for no process
     sectors = _sectors_read_by_loop_devices() - sectors if way.mounts else 0
     os.sync()
