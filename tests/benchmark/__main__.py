@@ -176,7 +176,8 @@ class Benchmark:
             print(f"\n{image.name}: {image.content}; {size:,.0f} MiB allocated\n")
             print(table(image, self.results))
         print(f"\n{NOTES.format(start=self.start_up / MIB)}")
-        print("", *self.remarks, sep="\n")
+        for remark in self.remarks:
+            print(f"\n{remark}")
         print("\nNumbers\n")
         for goal in goals(self.results, self._journal()):
             print(goal.line())

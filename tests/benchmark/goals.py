@@ -21,11 +21,11 @@ class Goal:
 
     def line(self) -> str:
         sense = "at least" if self.at_least else "at most"
-        figures = f"{sense} {self.limit:.4g}{self.unit}"
+        figures = f"{sense} {self.limit:,.2f}{self.unit}"
         if self.value is None:
             return f"{'not measured':12}  {self.text}: {figures}"
         met = self.value >= self.limit if self.at_least else self.value <= self.limit
-        found = f"{self.value:.4g}{self.unit}"
+        found = f"{self.value:,.3f}{self.unit}"
         return f"{'met' if met else 'NOT MET':12}  {self.text}: {found}, {figures}"
 
 
@@ -56,13 +56,12 @@ def _time(results: Results) -> Iterator[Goal]:
 
 def _space(results: Results, journal: int | None) -> Iterator[Goal]:
     ours, peer = (results.median("10GiB", way, "left") for way in (OURS, "e2image"))
-    text = "10 GiB: MiB left, ours to e2image -ra"
-    yield Goal(text, _quotient(ours, peer), 1, " x")
     less = None if ours is None or peer is None else (peer - ours) / MIB
+    yield Goal("10 GiB: e2image -ra leaves more than ours by", less, 0, " MiB", at_least=True)
     if journal is not None:
         # of a punched image file the list of extents may itself take some blocks more
         least = max(journal / MIB - 0.25, 0)
-        text = f"10 GiB: MiB less than e2image -ra, by the journal ({journal / MIB:.1f} MiB)"
+        text = f"10 GiB: and so by the journal, {journal / MIB:.2f} MiB of it not zero"
         yield Goal(text, less, least, " MiB", at_least=True)
     ours, peer = (results.median("200GiB", way, "left") for way in (OURS, "fstrim"))
     yield Goal("200 GiB: MiB left, ours to fstrim", _quotient(ours, peer), 0.5, " x")
