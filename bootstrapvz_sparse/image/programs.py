@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,8 +52,8 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run ``program``, without a shell, and wait; what it says is in English and decoded.
 
-    ``fds`` are the open files that it inherits. When we are interrupted, the program is ended
-    before the interruption goes on.
+    ``fds`` are the open files that it inherits. When we are interrupted, the program is ended,
+    with all that it has started, before the interruption goes on.
 
     :raises Missing: it is not installed
     """
@@ -65,18 +67,26 @@ def run(
         errors="replace",
         env={**os.environ, "LC_ALL": "C"},
         pass_fds=fds,
+        start_new_session=True,  # so that what it starts can be ended with it
     )
     try:
         out, err = process.communicate()
     except BaseException:
-        process.terminate()
         try:
-            process.communicate(timeout=TIME_TO_END)
-        except subprocess.TimeoutExpired:
-            process.kill()
+            _signal_all(process, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=TIME_TO_END)
+        finally:  # also when we are interrupted once more
+            _signal_all(process, signal.SIGKILL)
             process.communicate()
         raise
     return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _signal_all(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Send a signal to ``process``, the first of its session, and to all in it."""
+    with contextlib.suppress(ProcessLookupError):  # none is left
+        os.killpg(process.pid, number)
 
 
 def same_file(fd: int) -> str:
