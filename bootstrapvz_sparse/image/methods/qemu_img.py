@@ -7,11 +7,10 @@ from contextlib import contextmanager
 
 from .. import programs
 from ..access import lend
-from ..extents import total
 from .job import Job, Method
 from .outside import lacks_program, result, run
 from .reclaim import reclaim
-from .second import lacks_room, second_file
+from .second import lacks_room, second_file, size_of_copy
 
 SMALLEST_HOLE = "4k"
 
@@ -21,7 +20,7 @@ def lacks(job: Job) -> str | None:
         return "files cannot have holes here"
     if job.image.size % 512:
         return "qemu-img would round the size of the image up to whole sectors"
-    return lacks_program("qemu-img") or lacks_room(job.image, total(job.survey.to_read))
+    return lacks_program("qemu-img") or lacks_room(job.image, size_of_copy(job))
 
 
 @contextmanager
@@ -32,6 +31,7 @@ def apply(job: Job) -> Iterator[int]:
         run(
             "qemu-img",
             *("convert", "-f", "raw", "-O", "raw", "-S", SMALLEST_HOLE),
+            *("-o", "extent_size_hint=0"),  # or xfs allocates whole MiB
             programs.same_file(job.image.fd),
             path,
             fds=[job.image.fd],
