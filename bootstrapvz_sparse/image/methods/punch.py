@@ -22,13 +22,13 @@ def apply(job: Job) -> Iterator[int]:
 
 
 def punch_file(fd: int, job: Job) -> None:
-    """Punch what needs no space in the file ``fd``, whose content is that of the job's image.
+    """Punch what needs no space in the file ``fd``: the job's image, or a copy of it.
 
     :raises OSError: it cannot be read or written
     """
     known = worth_punching(job.survey.whole_blocks_unneeded, job)
     with punching(fd, known):  # reading goes on meanwhile, in other blocks
-        zero = job.scan(fd)
+        zero = job.scan(job.image.fd)  # not a copy, which is to be proved the same
     everything = union(job.survey.whole_blocks_unneeded, zero)
     for start, end in difference(worth_punching(everything, job), known):
         punch(fd, start, end)
