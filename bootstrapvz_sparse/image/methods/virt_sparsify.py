@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,7 @@ from .job import Job, Method
 from .outside import lacks_program, result, run
 from .punch import lacks as lacks_punching
 from .reclaim import reclaim
-from .second import lacks_room, second_file
+from .second import SUFFIX, lacks_room, second_file
 
 
 def lacks_in_place(job: Job) -> str | None:
@@ -36,10 +37,13 @@ def lacks_copying(job: Job) -> str | None:
 def copying(job: Job) -> Iterator[int]:
     reclaim(job)
     lend(job.image)
-    with second_file(job.image) as path:
+    folder = job.image.path.parent
+    # its own overlay goes with the folder even where it is killed
+    with second_file(job.image) as path, tempfile.TemporaryDirectory(SUFFIX, dir=folder) as space:
         run(
             "virt-sparsify",
-            *("--quiet", "--format", "raw", "--convert", "raw", "--tmp", str(path.parent)),
+            *("--quiet", "--format", "raw", "--convert", "raw"),
+            *("--check-tmpdir", "fail", "--tmp", space),  # by default it asks whoever is there
             job.image.path,
             path,
         )
