@@ -22,11 +22,15 @@ class Refused(Exception):
 
 @dataclass
 class Image:
-    """An open image: its path without symbolic links, its size in bytes, remarks on it."""
+    """An open image: its path without symbolic links, its size in bytes, remarks on it.
+
+    ``times``: when it was last read and written before it was opened, in nanoseconds.
+    """
 
     path: Path
     fd: int
     size: int
+    times: tuple[int, int]
     notes: list[str] = field(default_factory=list)
 
 
@@ -49,7 +53,8 @@ def opened(path: Path, *, write: bool = True) -> Iterator[Image]:
     try:
         if not os.path.samestat(status, os.fstat(fd)):
             raise Refused(f"{path} was replaced while it was opened")
-        image = Image(real, fd, os.fstat(fd).st_size)
+        times = status.st_atime_ns, status.st_mtime_ns
+        image = Image(real, fd, os.fstat(fd).st_size, times)
         if path.is_symlink():
             image.notes.append(f"{path} is a symbolic link to {real}")
         if write:

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .. import programs
-from ..extents import total
 from .job import Job, Method
 from .outside import lacks_program, result, run
 from .reclaim import reclaim
-from .second import lacks_room, second_file
+from .second import lacks_room, second_file, size_of_copy
 
 
 def lacks(job: Job) -> str | None:
     if not job.can.sparse:
         return "files cannot have holes here"
-    return lacks_program("cp") or lacks_room(job.image, total(job.survey.to_read))
+    return lacks_program("cp") or lacks_room(job.image, size_of_copy(job))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,9 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..access import Image, Refused
+from ..extents import allocated, total
 from ..report import human
+from .job import Job
 
 PREFIX, SUFFIX = ".", ".bvz-sparse"  # of the temporary name: .disk.raw.XXXXXXXX.bvz-sparse
+OF_THE_NAME = 200  # bytes of it, of the 255 that a name can have
+ACL = "system.posix_acl_access"
+
+
+def size_of_copy(job: Job) -> int:
+    """The bytes that a sparse copy takes at most."""
+    # where holes are not told, all of the image may have to be read
+    return min(total(job.survey.to_read), allocated(os.fstat(job.image.fd)))
 
 
 def lacks_room(image: Image, needed: int) -> str | None:
@@ -35,16 +46,18 @@ def second_file(image: Image) -> Iterator[Path]:
     It takes over mode, owner, times and extended attributes, and is on disk before it is renamed.
     When the body fails the image stays and the file is removed.
 
-    :raises Refused: the file is not of the image's size, or the image was replaced meanwhile
+    :raises Refused: the file is not of the image's size, or the image was changed meanwhile
     :raises OSError: it cannot be written, or an attribute cannot be kept
     """
     folder = image.path.parent
-    fd, name = tempfile.mkstemp(SUFFIX, f"{PREFIX}{image.path.name[:200]}.", folder)
+    before = os.fstat(image.fd)
+    start = os.fsdecode(os.fsencode(image.path.name)[:OF_THE_NAME])
+    fd, name = tempfile.mkstemp(SUFFIX, f"{PREFIX}{start}.", folder)
     path = Path(name)
     try:
         os.close(fd)
         yield path
-        _finish(image, path)
+        _finish(image, before, path)
         os.replace(path, image.path)
     except BaseException:
         path.unlink(missing_ok=True)
@@ -52,23 +65,36 @@ def second_file(image: Image) -> Iterator[Path]:
     _sync(folder)
 
 
-def _finish(image: Image, path: Path) -> None:
+def _finish(image: Image, before: os.stat_result, path: Path) -> None:
     if path.stat().st_size != image.size:
         raise Refused(f"the copy of {image.path} is not of the same size")
     status = os.fstat(image.fd)
     if not os.path.samestat(status, os.stat(image.path)):
         raise Refused(f"{image.path} was replaced meanwhile")
+    if status.st_mtime_ns != before.st_mtime_ns:
+        raise Refused(f"{image.path} was written to meanwhile")
     new = path.stat()
     if (new.st_uid, new.st_gid) != (status.st_uid, status.st_gid):
         os.chown(path, status.st_uid, status.st_gid)
+    present, wanted = _attributes(path), _attributes(image.fd)
+    if ACL in present and ACL not in wanted:
+        os.removexattr(path, ACL)  # the folder gives it to every new file
     os.chmod(path, status.st_mode & 0o7777)
-    present = os.listxattr(path)
-    for attribute in os.listxattr(image.fd):
+    for attribute in wanted:
         value = os.getxattr(image.fd, attribute)
         if attribute not in present or os.getxattr(path, attribute) != value:
             os.setxattr(path, attribute, value)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.utime(path, ns=image.times)
     _sync(path)
+
+
+def _attributes(file: Path | int) -> list[str]:
+    try:
+        return os.listxattr(file)
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return []
+        raise
 
 
 def _sync(path: Path) -> None:
