@@ -16,6 +16,7 @@ from .extents import allocated
 from .filesystems import READERS, Unneeded
 from .holes import Capabilities, probe, probe_beyond
 from .methods import Job, choose
+from .partitions import Partition
 from .report import human
 from .scan import Progress, Scan
 from .survey import Plan, Region, Survey, survey
@@ -153,8 +154,8 @@ def _survey(image: Image, reclaim: str, *, verify: bool, dry_run: bool) -> Surve
     if reclaim == "none":
         return found
     regions = [_checked(image, region) if verify else region for region in found.regions]
-    discarded = []
-    for region in regions:
+    discarded = False
+    for index, region in enumerate(regions):
         partition = region.partition
         if not _to_discard(region, reclaim):
             if region.trouble:
@@ -164,10 +165,13 @@ def _survey(image: Image, reclaim: str, *, verify: bool, dry_run: bool) -> Surve
             image.notes.append(f"{partition}: its free blocks would be discarded (FITRIM)")
             continue
         try:
+            if verify and (wrong := _wrong(image, partition)):
+                raise NotDiscarded(wrong)
             discard(image, partition)
-            discarded.append(partition)
         except NotDiscarded as reason:
             image.notes.append(f"{partition}: free blocks left alone: {reason}")
+        else:
+            regions[index], discarded = Region(partition), True
     if discarded:
         os.fsync(image.fd)
         again = survey(image.fd, image.size, reclaim=False)
@@ -189,11 +193,15 @@ def _checked(image: Image, region: Region) -> Region:
     """The region, of which nothing is called free where its checker finds it broken already."""
     if region.trouble:
         return region
-    try:
-        wrong = check(image, image.fd, region.partition)
-    except programs.Missing:
-        return region
+    wrong = _wrong(image, region.partition)
     return Region(region.partition, trouble=wrong) if wrong else region
+
+
+def _wrong(image: Image, partition: Partition) -> str | None:
+    try:
+        return check(image, image.fd, partition)
+    except programs.Missing:
+        return None
 
 
 def _verify(image: Image, fd: int, scan: Scan, *, mounted: bool) -> list[str]:
