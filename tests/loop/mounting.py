@@ -76,3 +76,16 @@ def mounted(kind: str, folder: Path, size: int) -> Iterator[Path]:
             run("mount", "-o", "loop", image, point)
         stack.callback(run, "umount", point)
         yield point
+
+
+@contextlib.contextmanager
+def bound(source: Path, point: Path, *options: str) -> Iterator[Path]:
+    """The folder ``source`` once more, by FUSE: files have holes there, which none can punch."""
+    if not shutil.which("bindfs"):
+        unable("bindfs is not there")
+    point.mkdir()
+    run("bindfs", *options, source, point)
+    try:
+        yield point
+    finally:
+        run("umount", point)
