@@ -98,23 +98,8 @@ class Capabilities:
     block: int
 
 
+NO_NEW_FILES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
 PROBED = 1 << 20  # enough for a hole on filesystems of 64 KiB blocks
-
-
-def probe_beyond(fd: int) -> Capabilities:
-    """What can be found out in a folder that is full: punching behind the end changes nothing.
-
-    :raises OSError: the file cannot be written
-    """
-    behind = -(-os.fstat(fd).st_size // PROBED) * PROBED
-    try:
-        punch(fd, behind, behind + PROBED)
-    except NotSupported:
-        punched = False
-    else:
-        punched = True
-    block = os.fstatvfs(fd).f_frsize
-    return Capabilities(sparse=punched, punch=punched, report=punched, clone=False, block=block)
 
 
 def probe(folder: Path) -> Capabilities:
@@ -147,6 +132,19 @@ def probe(folder: Path) -> Capabilities:
             clone=clone,
             block=os.fstatvfs(fd).f_frsize,
         )
+
+
+def probe_file(fd: int) -> Capabilities:
+    """Find out of the file ``fd`` what takes no room and needs no other file: punching."""
+    end = os.fstat(fd).st_size
+    try:
+        punch(fd, end, end + 1)  # there is nothing
+        punched = True
+    except NotSupported:
+        punched = False
+    return Capabilities(
+        sparse=punched, punch=punched, report=punched, clone=False, block=os.fstatvfs(fd).f_frsize
+    )
 
 
 def _clones(fd: int, folder: Path) -> bool:

@@ -14,7 +14,7 @@ from .access import Image, Refused, opened
 from .discard import MOUNTABLE, NotDiscarded, discard
 from .extents import allocated
 from .filesystems import READERS, Unneeded
-from .holes import Capabilities, probe, probe_beyond
+from .holes import NO_NEW_FILES, Capabilities, probe, probe_file
 from .methods import Job, choose
 from .partitions import Partition
 from .report import human
@@ -89,9 +89,8 @@ def sparsify(
         if dry_run:
             scan(image.fd)
         else:
-            job = Job(
-                image, found, _capabilities(image), scan, min_hole=min_hole, command=tuple(command)
-            )
+            can = _probe(image)
+            job = Job(image, found, can, scan, min_hole=min_hole, command=tuple(command))
             chosen = choose(method, job)
             name = chosen.name
             if verify and not chosen.scans:
@@ -115,16 +114,13 @@ def sparsify(
         )
 
 
-def _capabilities(image: Image) -> Capabilities:
-    folder = image.path.parent
+def _probe(image: Image) -> Capabilities:
     try:
-        return probe(folder)
+        return probe(image.path.parent)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return probe_beyond(image.fd)
-        raise Refused(
-            f"{folder}: what files can do here is found out by trying: {error.strerror}"
-        ) from error
+        if error.errno not in NO_NEW_FILES:  # a full disk is what we are here for
+            raise
+        return probe_file(image.fd)
 
 
 def _room(path: Path) -> int:

@@ -32,7 +32,7 @@ from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.image.survey import survey
 from bootstrapvz_sparse.image.verify import Changed, Digest, compare
 from tests.e2fsprogs import debugfs
-from tests.loop.mounting import bound, mounted, run
+from tests.loop.mounting import bound, fill, mounted, run
 from tests.unable import unable
 
 pytestmark = pytest.mark.loop
@@ -371,6 +371,37 @@ def test_room_is_for_what_is_allocated(used: tuple[Path, dict[str, bytes]], tmp_
         with bound(folder, tmp_path / "bound") as other:
             assert sparsify(other / "image", reclaim="none").method == "copy"
         assert allocated(image.stat()) <= before
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs"])
+def test_a_full_filesystem(kind: str, used: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
+    """There is no room to try anything, and all the more need to."""
+    with mounted(kind, tmp_path, SIZE) as folder:
+        image = folder / "image"
+        run("cp", "--sparse=never", "--reflink=never", used[0], image)
+        os.sync()
+        fill(folder, 4096)
+        os.sync()
+        with pytest.raises(OSError, match="No space"):
+            probe(folder)
+        report = sparsify(image, verify=True)
+        assert report.method == "punch" and report.after < IMAGE / 2
+        assert_holds(image, used[1], tmp_path)
+
+
+def test_a_folder_of_another(open_folder: Path, used: tuple[Path, dict[str, bytes]]) -> None:
+    image = open_folder / "image"
+    run("cp", "--sparse=never", used[0], image)
+    image.chmod(0o666)
+    open_folder.chmod(0o755)
+
+    def work() -> None:
+        with pytest.raises(Refused, match="copy: a second file would have another owner"):
+            sparsify(image, method="copy")
+        assert sparsify(image).method == "punch"
+
+    as_nobody(work)
+    assert allocated(image.stat()) < IMAGE / 2
 
 
 @pytest.mark.parametrize("method", SECOND)
