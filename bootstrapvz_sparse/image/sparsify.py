@@ -82,14 +82,14 @@ def sparsify(
     with opened(path, write=not dry_run) as image:
         os.fsync(image.fd)
         before, room = allocated(os.fstat(image.fd)), _room(image.path)
-        found = _survey(image, reclaim, verify=verify, dry_run=dry_run)
+        can = None if dry_run else _probe(image)
+        found = _survey(image, reclaim, can, verify=verify)
         scan = Scan(found, progress, Digest() if verify else None)
         verified: list[str] = []
         name = ""
-        if dry_run:
+        if can is None:
             scan(image.fd)
         else:
-            can = _probe(image)
             job = Job(image, found, can, scan, min_hole=min_hole, command=tuple(command))
             chosen = choose(method, job)
             name = chosen.name
@@ -142,8 +142,11 @@ def _gained(image: Image, room: int, freed: int) -> int:
     return gained
 
 
-def _survey(image: Image, reclaim: str, *, verify: bool, dry_run: bool) -> Survey:
-    """The survey to act on, after all that has to be done before; doubts become notes."""
+def _survey(image: Image, reclaim: str, can: Capabilities | None, *, verify: bool) -> Survey:
+    """The survey to act on, after all that has to be done before; doubts become notes.
+
+    Nothing is done where ``can`` is None: a dry run.
+    """
     found = survey(image.fd, image.size, reclaim=reclaim != "none")
     if found.table.trouble:
         image.notes.append(f"only blocks of zeros become holes: {found.table.trouble}")
@@ -157,10 +160,12 @@ def _survey(image: Image, reclaim: str, *, verify: bool, dry_run: bool) -> Surve
             if region.trouble:
                 image.notes.append(f"{partition}: free blocks left alone: {region.trouble}")
             continue
-        if dry_run:
+        if can is None:
             image.notes.append(f"{partition}: its free blocks would be discarded (FITRIM)")
             continue
         try:
+            if not can.punch:  # mounting alone would change it
+                raise NotDiscarded("holes cannot be punched into files here")
             if verify and (wrong := _wrong(image, partition)):
                 raise NotDiscarded(wrong)
             discard(image, partition)

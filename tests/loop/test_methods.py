@@ -748,6 +748,41 @@ def test_btrfs_is_discarded(
         image.unlink()
 
 
+def test_btrfs_where_nothing_can_be_punched(used_btrfs: Path, tmp_path: Path) -> None:
+    """Mounting it would change it to no purpose."""
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    with bound(plain, tmp_path / "bound") as folder:
+        image = btrfs_in(folder, used_btrfs)
+        before = content(image)
+        report = sparsify(image, verify=True)
+        assert report.method == "copy"
+        assert "left alone: holes cannot be punched" in report.notes[0]
+        assert content(image) == before
+
+
+def test_a_broken_btrfs_is_left_alone(folders: Callable[[str], Path], used_btrfs: Path) -> None:
+    image = btrfs_in(folders("ext4"), used_btrfs)
+    try:
+        tree = re.search(
+            r"^leaf (\d+)", run("btrfs", "inspect-internal", "dump-tree", "-t", "csum", image), re.M
+        )
+        assert tree
+        with image.open("r+b") as file:
+            for place in re.findall(
+                r"physical (\d+)", run("btrfs-map-logical", "-l", tree[1], image)
+            ):
+                file.seek(int(place))
+                file.write(b"broken")
+        before = content(image)
+        report = sparsify(image, verify=True)
+        assert content(image) == before
+        assert report.verified == ("the bytes in use are what they were",)
+        assert any("left alone" in note for note in report.notes)
+    finally:
+        image.unlink()
+
+
 def test_btrfs_of_an_ordinary_user(open_folder: Path, used_btrfs: Path) -> None:
     image = btrfs_in(open_folder, used_btrfs)
 
