@@ -61,7 +61,7 @@ def _add_build(commands: Any) -> None:
 
 def _add_sparsify(commands: Any) -> None:
     from .image.methods import METHODS
-    from .image.sparsify import RECLAIM
+    from .image.prepare import RECLAIM
 
     sparsify = commands.add_parser("sparsify", help="make finished raw images sparse")
     sparsify.add_argument("images", type=Path, nargs="+", metavar="IMAGE")

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import programs
-from .access import Image, Refused, opened
-from .discard import MOUNTABLE, NotDiscarded, discard
+from .access import Image, opened
 from .extents import allocated
-from .filesystems import READERS, Unneeded
-from .holes import NO_NEW_FILES, Capabilities, probe, probe_file
 from .methods import Job, choose
-from .partitions import Partition
+from .prepare import capabilities, prepare
 from .report import human
 from .scan import Progress, Scan
-from .survey import Plan, Region, Survey, survey
+from .survey import Plan
 from .verify import Changed, Digest, check, compare
 
 SLACK = 16 << 20  # bytes that others may write or free meanwhile
-RECLAIM = ("auto", "metadata", "discard", "none")
 
 
 @dataclass(frozen=True)
@@ -82,8 +77,8 @@ def sparsify(
     with opened(path, write=not dry_run) as image:
         os.fsync(image.fd)
         before, room = allocated(os.fstat(image.fd)), _room(image.path)
-        can = None if dry_run else _probe(image)
-        found = _survey(image, reclaim, can, verify=verify)
+        can = None if dry_run else capabilities(image)
+        found = prepare(image, reclaim, can, verify=verify)
         scan = Scan(found, progress, Digest() if verify else None)
         verified: list[str] = []
         name = ""
@@ -114,15 +109,6 @@ def sparsify(
         )
 
 
-def _probe(image: Image) -> Capabilities:
-    try:
-        return probe(image.path.parent)
-    except OSError as error:
-        if error.errno not in NO_NEW_FILES:  # a full disk is what we are here for
-            raise
-        return probe_file(image.fd)
-
-
 def _room(path: Path) -> int:
     status = os.statvfs(path)
     return status.f_bfree * status.f_frsize
@@ -140,69 +126,6 @@ def _gained(image: Image, room: int, freed: int) -> int:
             "files share blocks with the image, or write"
         )
     return gained
-
-
-def _survey(image: Image, reclaim: str, can: Capabilities | None, *, verify: bool) -> Survey:
-    """The survey to act on, after all that has to be done before; doubts become notes.
-
-    Nothing is done where ``can`` is None: a dry run.
-    """
-    found = survey(image.fd, image.size, reclaim=reclaim != "none")
-    if found.table.trouble:
-        image.notes.append(f"only blocks of zeros become holes: {found.table.trouble}")
-    if reclaim == "none":
-        return found
-    regions = [_checked(image, region) if verify else region for region in found.regions]
-    discarded = False
-    for index, region in enumerate(regions):
-        partition = region.partition
-        if not _to_discard(region, reclaim):
-            if region.trouble:
-                image.notes.append(f"{partition}: free blocks left alone: {region.trouble}")
-            continue
-        if can is None:
-            image.notes.append(f"{partition}: its free blocks would be discarded (FITRIM)")
-            continue
-        try:
-            if not can.punch:  # mounting alone would change it
-                raise NotDiscarded("holes cannot be punched into files here")
-            if verify and (wrong := _wrong(image, partition)):
-                raise NotDiscarded(wrong)
-            discard(image, partition)
-        except NotDiscarded as reason:
-            image.notes.append(f"{partition}: free blocks left alone: {reason}")
-        else:
-            regions[index], discarded = Region(partition), True
-    if discarded:
-        os.fsync(image.fd)
-        again = survey(image.fd, image.size, reclaim=False)
-        found = replace(found, data=again.data, unwritten=again.unwritten)
-    if reclaim == "discard":
-        regions = [replace(region, unneeded=Unneeded()) for region in regions]
-    return replace(found, regions=tuple(regions))
-
-
-def _to_discard(region: Region, reclaim: str) -> bool:
-    """Whether the kernel is to be asked: instead of a reader that trusts it, or for want of one."""
-    kind = region.partition.filesystem
-    if kind in READERS:
-        return reclaim == "discard" and not region.trouble and kind != "swap"
-    return reclaim in ("auto", "discard") and kind in MOUNTABLE and not region.partition.trouble
-
-
-def _checked(image: Image, region: Region) -> Region:
-    """The region, of which nothing is called free where its checker finds it broken already."""
-    if region.trouble:
-        return region
-    wrong = _wrong(image, region.partition)
-    return Region(region.partition, trouble=wrong) if wrong else region
-
-
-def _wrong(image: Image, partition: Partition) -> str | None:
-    try:
-        return check(image, image.fd, partition)
-    except programs.Missing:
-        return None
 
 
 def _verify(image: Image, fd: int, scan: Scan, *, mounted: bool) -> list[str]:

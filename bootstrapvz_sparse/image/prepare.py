@@ -1,0 +1,101 @@
+"""What comes before blocks are freed: the survey, the kernel's part of it, doubts as notes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from . import programs
+from .access import Image
+from .discard import MOUNTABLE, NotDiscarded, discard
+from .filesystems import READERS, Unneeded
+from .holes import NO_NEW_FILES, Capabilities, probe, probe_file
+from .partitions import Partition
+from .survey import Region, Survey, survey
+from .verify import check
+
+RECLAIM = ("auto", "metadata", "discard", "none")
+
+
+def capabilities(image: Image) -> Capabilities:
+    """What files can do where the image lies.
+
+    :raises OSError: it cannot be found out
+    """
+    try:
+        return probe(image.path.parent)
+    except OSError as error:
+        if error.errno not in NO_NEW_FILES:  # a full disk is what we are here for
+            raise
+        return probe_file(image.fd)
+
+
+def prepare(image: Image, reclaim: str, can: Capabilities | None, *, verify: bool) -> Survey:
+    """The survey to act on, once the kernel has discarded what is its part of ``reclaim``.
+
+    With ``verify`` nothing counts as free in a filesystem whose checker finds it broken already.
+    What is left alone becomes a note of the image. Nothing is done where ``can`` is None: a dry
+    run.
+
+    :raises OSError: the image cannot be read
+    """
+    found = survey(image.fd, image.size, reclaim=reclaim != "none")
+    if found.table.trouble:
+        image.notes.append(f"only blocks of zeros become holes: {found.table.trouble}")
+    regions = [_checked(image, region) if verify else region for region in found.regions]
+    if reclaim == "none":
+        return replace(found, regions=tuple(regions))
+    discarded = False
+    for index, region in enumerate(regions):
+        if not _to_discard(region, reclaim):
+            if region.trouble:
+                image.notes.append(f"{region.partition}: left alone: {region.trouble}")
+        elif can is None:
+            image.notes.append(f"{region.partition}: its free blocks would be discarded (FITRIM)")
+        else:
+            try:
+                _discard(image, region.partition, can, verify=verify)
+            except NotDiscarded as reason:
+                image.notes.append(f"{region.partition}: left alone: {reason}")
+            else:
+                regions[index], discarded = Region(region.partition), True
+    if discarded:
+        os.fsync(image.fd)
+        again = survey(image.fd, image.size, reclaim=False)
+        found = replace(
+            found, data=again.data, unwritten=again.unwritten, allocated=again.allocated
+        )
+    if reclaim == "discard":
+        regions = [replace(region, unneeded=Unneeded()) for region in regions]
+    return replace(found, regions=tuple(regions))
+
+
+def _to_discard(region: Region, reclaim: str) -> bool:
+    """Whether the kernel is to be asked: instead of a reader that trusts it, or for want of one."""
+    kind = region.partition.filesystem
+    if kind in READERS:
+        return reclaim == "discard" and not region.trouble and kind != "swap"
+    return reclaim in ("auto", "discard") and kind in MOUNTABLE and not region.partition.trouble
+
+
+def _discard(image: Image, partition: Partition, can: Capabilities, *, verify: bool) -> None:
+    if not can.punch:  # mounting alone would change it
+        raise NotDiscarded("holes cannot be punched into files here")
+    if verify and (wrong := _wrong(image, partition)):
+        raise NotDiscarded(wrong)
+    discard(image, partition)
+
+
+def _checked(image: Image, region: Region) -> Region:
+    """The region, of which nothing is called free where its checker finds it broken already."""
+    if region.trouble:
+        return region
+    wrong = _wrong(image, region.partition)
+    return Region(region.partition, trouble=wrong) if wrong else region
+
+
+def _wrong(image: Image, partition: Partition) -> str | None:
+    try:
+        return check(image, image.fd, partition)
+    except programs.Missing:
+        return None
