@@ -22,6 +22,7 @@ from .extents import Ranges, allocated
 FALLOC_FL_KEEP_SIZE = 0x01
 FALLOC_FL_PUNCH_HOLE = 0x02
 FICLONE = 0x40049409  # ioctl_ficlonerange(2)
+LARGEST_BLOCK = 1 << 16
 NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV)
 
 _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
@@ -41,6 +42,8 @@ def punch(fd: int, start: int, end: int) -> None:
         finds no room, EROFS, EPERM on immutable and append-only files, EIO
     """
     mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+    if end == os.fstat(fd).st_size:
+        end += LARGEST_BLOCK  # or the last block would only be zeroed where the file ends within
     while _fallocate(fd, mode, start, end - start) != 0:
         number = ctypes.get_errno()
         if number == errno.EINTR:

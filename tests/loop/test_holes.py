@@ -36,6 +36,16 @@ def test_a_filesystem_that_can(kind: str, tmp_path: Path) -> None:
         assert report.after == allocated(image.stat()) == 1 << 20
 
 
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs"])
+def test_the_last_block_of_an_odd_size(kind: str, tmp_path: Path) -> None:
+    with mounted(kind, tmp_path, SIZE) as folder:
+        image = folder / "image"
+        content = os.urandom(64 << 10) + bytes(700)
+        image.write_bytes(content)
+        assert sparsify(image).after == 64 << 10
+        assert image.read_bytes() == content
+
+
 @pytest.mark.parametrize("kind", ["exfat", "vfat"])
 def test_a_filesystem_that_cannot(kind: str, tmp_path: Path) -> None:
     with mounted(kind, tmp_path, SIZE) as folder:

@@ -53,10 +53,5 @@ class Method:
 
 
 def worth_punching(ranges: Ranges, job: Job) -> Ranges:
-    """Those of ``ranges``, whole blocks, that are not shorter than the job's ``min_hole``."""
-    block = job.survey.block
-    return [
-        (start, -(-end // block) * block)  # the last block of a file goes only as a whole
-        for start, end in ranges
-        if end - start >= job.min_hole
-    ]
+    """Those of ``ranges`` that are not shorter than the job's ``min_hole``."""
+    return [(start, end) for start, end in ranges if end - start >= job.min_hole]
