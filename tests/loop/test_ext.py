@@ -14,7 +14,7 @@ import pytest
 from bootstrapvz_sparse.image.extents import Ranges, allocated, total, union
 from bootstrapvz_sparse.image.filesystems import NotTrusted, Unneeded, ext
 from bootstrapvz_sparse.image.sparsify import sparsify
-from tests.e2fsprogs import debugfs
+from tests.e2fsprogs import check, debugfs
 from tests.loop.mounting import attached, run
 from tests.unable import unable
 
@@ -104,12 +104,6 @@ def journal_of(path: Path) -> Ranges:
     block = int(found[1])
     numbers = [int(number) for number in text.splitlines()[-1].split()]
     return union((number * block, (number + 1) * block) for number in numbers)
-
-
-def check(path: Path) -> str:
-    """What e2fsck finds wrong. debugfs keeps no quota up to date: that is wrong before, too."""
-    done = subprocess.run(["e2fsck", "-fn", path], capture_output=True, text=True)
-    return done.stdout.replace(str(path), "") if done.returncode else ""
 
 
 def read(path: Path, offset: int = 0) -> Unneeded:
