@@ -51,7 +51,7 @@ def unneeded(image: Path, offset: int = 0) -> list[tuple[int, int]]:
     assert len(re.findall(r"^Block \d+ ", text, re.M)) == count - first
     free = [int(number) for number in re.findall(r"^Block (\d+) not in use$", text, re.M)]
     # "(IND):20, (12-267):21-276" and "(ETB0):20, (0-1023):21-1044": only what has numbers
-    log = []
+    log: list[int] = []
     for logical, start, end in re.findall(r"\((\d+)(?:-\d+)?\):(\d+)(?:-(\d+))?", text):
         log += range(int(start) + (logical == "0"), int(end or start) + 1)
     return [(offset + number * block, offset + (number + 1) * block) for number in [*free, *log]]

@@ -31,7 +31,7 @@ FEATURES = (
     *("ea_inode", "huge_file", "dir_index", "orphan_file", "mmp", "large_file", "filetype"),
     *("ext_attr", "extra_isize", "dir_nlink", "fast_commit", "stable_inodes"),
 )
-RARE = {"mmp": 0.05, "bigalloc": 0.2, "meta_bg": 0.25, "metadata_csum": 0.4, "extent": 0.3}
+RARE = {"mmp": 0.05, "bigalloc": 0.3, "meta_bg": 0.4, "metadata_csum": 0.4, "extent": 0.3}
 TOLD = 0.15  # how often a feature is set or cleared, if it is not rare
 
 HAS_JOURNAL, MMP = 0x4, 0x100  # s_feature_compat, s_feature_incompat
@@ -57,11 +57,16 @@ def draw(chance: random.Random, block: int, size: int, offset: int) -> list[str]
     def sometimes(probability: float) -> bool:
         return chance.random() < probability
 
-    if kind == "ext2" and sometimes(0.15):
+    if kind == "ext2" and sometimes(0.05):
         options += ["-r", "0", "-O", "none"]
     else:
         stated = [name for name in FEATURES if sometimes(RARE.get(name, TOLD))]
         signs = ["" if sometimes(0.65) else "^" for _ in stated]
+        for feature, other in (("meta_bg", "^resize_inode"), ("bigalloc", "extent")):
+            # of what is refused most often, more is to be taken
+            if (feature, "") in zip(stated, signs) and other.lstrip("^") not in stated:
+                stated.append(other.lstrip("^"))
+                signs.append("^" if other.startswith("^") else "")
         if stated:
             options += ["-O", ",".join(sign + name for sign, name in zip(signs, stated))]
         on = [name for sign, name in zip(signs, stated) if not sign]
@@ -136,7 +141,7 @@ def grow(folder: Path, chance: random.Random, most: int) -> Tree:
     for number in range(2):
         add(f"zeros{number}", bytes(chance.randrange(300_000)))
     add("link", "small")
-    add("long link", "x" * chance.choice([59, 60, 300]))
+    add("long link", ("x/" * 150)[: chance.choice([59, 60, 299])])
     name = "sparse"
     with (folder / name).open("wb") as file:
         for _ in range(chance.randrange(1, 6)):
@@ -163,7 +168,8 @@ def make(image: Path, source: Path, chance: random.Random, block: int, offset: i
             capture_output=True,
             text=True,
         )
-        if done.returncode == 0:
+        # with -G 1 -E packed_meta_blocks=1 mke2fs 1.47.0 miscounts its free blocks itself
+        if done.returncode == 0 and "count wrong" not in check(image, offset):
             print(f"refused {number} times, then taken: mke2fs {' '.join(options + place)}")
             return
     pytest.fail(f"mke2fs takes nothing: {done.stderr}")
@@ -252,8 +258,8 @@ def blank(path: Path, size: int, garbage: bool, chance: random.Random) -> None:
 def test_random(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     image, source = tmp_path / "image", tmp_path / "source"
-    largest = chance.choice([10, 10, 12, 16, 24, 128 if seed % 8 == 0 else 32])
-    size = (chance.randrange(8 << 10, largest << 10) << 10) + chance.choice([0, 0, 0, 512, 17])
+    least, most = (64, 129) if seed % 20 == 0 else (8, chance.choice([10, 10, 12, 16, 24, 32]))
+    size = (chance.randrange(least << 10, most << 10) << 10) + chance.choice([0, 0, 0, 512, 17])
     state = chance.choice(["garbage", "garbage", "allocated", "sparse"])
     block = chance.choice([1024, 1024, 2048, 4096, 4096])
     offset = chance.choice([0, 0, 0, 0, SECTOR, 63 * SECTOR, 1 << 20])
