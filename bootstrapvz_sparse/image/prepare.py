@@ -49,14 +49,14 @@ def prepare(image: Image, reclaim: str, can: Capabilities | None, *, verify: boo
     for index, region in enumerate(regions):
         if not _to_discard(region, reclaim):
             if region.trouble:
-                image.notes.append(f"{region.partition}: left alone: {region.trouble}")
+                image.notes.append(f"{region.partition}: free blocks left alone: {region.trouble}")
         elif can is None:
             image.notes.append(f"{region.partition}: its free blocks would be discarded (FITRIM)")
         else:
             try:
                 _discard(image, region.partition, can, verify=verify)
             except NotDiscarded as reason:
-                image.notes.append(f"{region.partition}: left alone: {reason}")
+                image.notes.append(f"{region.partition}: free blocks left alone: {reason}")
             else:
                 regions[index], discarded = Region(region.partition), True
     if discarded:

@@ -93,20 +93,20 @@ def sparsify(
             with chosen.apply(job) as result:
                 if verify:
                     verified = _verify(image, result, scan, mounted=chosen.mounts)
-        plan = Plan(found, scan.zero)
-        after = before - plan.gain if dry_run else allocated(os.stat(image.path))
-        return Report(
-            path=image.path,
-            method=name,
-            before=before,
-            after=after,
-            gained=0 if dry_run else _gained(image, room, before - after),
-            seconds=time.perf_counter() - started,
-            plan=plan,
-            scanned=scan.done,
-            verified=tuple(verified),
-            notes=tuple(image.notes),
-        )
+    plan = Plan(found, scan.zero)
+    after = before - plan.gain if dry_run else allocated(os.stat(image.path))
+    return Report(
+        path=image.path,
+        method=name,
+        before=before,
+        after=after,
+        gained=0 if dry_run else _gained(image, room, before - after),
+        seconds=time.perf_counter() - started,
+        plan=plan,
+        scanned=scan.done,
+        verified=tuple(verified),
+        notes=tuple(image.notes),
+    )
 
 
 def _room(path: Path) -> int:
@@ -116,14 +116,14 @@ def _room(path: Path) -> int:
 
 def _gained(image: Image, room: int, freed: int) -> int:
     """What the filesystem below has more of free space since it had ``room``."""
-    gained = _room(image.path) - room
+    gained = _room(image.path) - room  # a replaced image is gone only once it is closed
     if gained < freed - SLACK:
         os.sync()  # btrfs frees blocks when a transaction ends
         gained = _room(image.path) - room
     if gained < freed - SLACK:
         image.notes.append(
             f"{human(freed)} were freed, and the disk has {human(max(gained, 0))} more: other "
-            "files share blocks with the image, or write"
+            "files share blocks with the image or grow, or it frees whole extents only, as btrfs"
         )
     return gained
 

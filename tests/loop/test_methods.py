@@ -221,10 +221,12 @@ def test_every_method(
         "the filesystem: ext4 checks clean",
     )
     assert (image.stat().st_ino != before.st_ino) == (expected in SECOND)
+    # btrfs frees whole extents only, and some of them later
+    notes = [note for note in report.notes if kind != "btrfs" or "were freed" not in note]
     if method == "reflink" and not clones:
-        assert report.notes == ("reflink is not used: files cannot be cloned here",)
+        assert notes == ["reflink is not used: files cannot be cloned here"]
     else:
-        assert report.notes == ()
+        assert notes == []
 
 
 def test_no_punching_is_copying(

@@ -16,8 +16,9 @@ from bootstrapvz_sparse.image.access import opened
 from bootstrapvz_sparse.image.extents import allocated, total
 from bootstrapvz_sparse.image.partitions import SECTOR, Partition, Table, read
 from bootstrapvz_sparse.image.sparsify import sparsify
+from tests.e2fsprogs import check
 from tests.loop.mounting import mounted, run
-from tests.loop.test_ext import check, fill, mke2fs, read_back
+from tests.loop.test_ext import fill, mke2fs, read_back
 from tests.unable import unable
 
 MIB = 1 << 20
