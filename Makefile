@@ -36,8 +36,9 @@ boot: install-boot
 test: install-test lint
 	$(VENV)/bin/python -m pytest
 
-bench: install-bench $(VENV)/build
-	$(SUDO) $(VENV)/bin/python -m tests.benchmark $(OPTIONS)
+# The engine needs nothing but Python itself.
+bench: install-bench
+	$(SUDO) $(PYTHON) -m tests.benchmark $(OPTIONS)
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import re
 import shlex
@@ -138,7 +137,6 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _sparsify(options: argparse.Namespace) -> int:
-    from .image.show import report_json, report_text
     from .image.sparsify import sparsify
 
     def one(path: Path) -> Any:
@@ -154,9 +152,17 @@ def _sparsify(options: argparse.Namespace) -> int:
                 progress=progress,
             )
 
-    if options.quiet and not options.json:
-        return _each(options, one, as_json=report_json, as_text=None)
-    return _each(options, one, as_json=report_json, as_text=report_text)
+    def as_json(report: Any) -> dict[str, Any]:
+        from .image.show import report_json
+
+        return report_json(report)
+
+    def as_text(report: Any) -> str:
+        from .image.show import report_text
+
+        return report_text(report)
+
+    return _each(options, one, as_json=as_json, as_text=None if options.quiet else as_text)
 
 
 def _inspect(options: argparse.Namespace) -> int:
@@ -190,7 +196,6 @@ def _each(
     """Do ``work`` on every image, whatever happens to the others, and print what came of it."""
     from .image.access import Refused
     from .image.holes import NotSupported
-    from .image.show import JSON_VERSION
     from .image.verify import Changed
 
     done, status = [], 0
@@ -207,7 +212,7 @@ def _each(
             elif as_text:
                 _print(as_text(result))
     if options.json:
-        _print(json.dumps({"version": JSON_VERSION, "images": done}, indent=2))
+        _print_json(done)
     return status
 
 
@@ -216,6 +221,14 @@ def _complain(path: Path, error: Exception) -> None:
     if str(path) not in text:
         text = f"{path}: {text}"
     print(f"bvz-sparse: error: {printable(text)}", file=sys.stderr)
+
+
+def _print_json(images: list[dict[str, Any]]) -> None:
+    import json
+
+    from .image.show import JSON_VERSION
+
+    _print(json.dumps({"version": JSON_VERSION, "images": images}, indent=2))
 
 
 def _print(text: str) -> None:

@@ -10,7 +10,6 @@ import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import loop
@@ -20,18 +19,15 @@ class Refused(Exception):
     """The image is left as it is; the text says why, in a line."""
 
 
-@dataclass
 class Image:
     """An open image: its path without symbolic links, its size in bytes, remarks on it.
 
     ``times``: when it was last read and written before it was opened, in nanoseconds.
     """
 
-    path: Path
-    fd: int
-    size: int
-    times: tuple[int, int]
-    notes: list[str] = field(default_factory=list)
+    def __init__(self, path: Path, fd: int, size: int, times: tuple[int, int]) -> None:
+        self.path, self.fd, self.size, self.times = path, fd, size, times
+        self.notes: list[str] = []
 
 
 @contextmanager

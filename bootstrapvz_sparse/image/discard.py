@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 from . import loop, programs
 from .access import Image
@@ -24,6 +23,8 @@ def discard(image: Image, partition: Partition) -> None:
 
     :raises NotDiscarded: not root, or the kernel cannot mount or discard it
     """
+    import tempfile  # takes its time, which few runs need to spend
+
     if os.geteuid() != 0:
         raise NotDiscarded(f"finding the free blocks of {partition.filesystem} needs root")
     length = partition.end - partition.start

@@ -10,12 +10,11 @@ import ctypes
 import errno
 import fcntl
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .extents import Ranges, allocated
 
@@ -85,8 +84,7 @@ def punching(fd: int, ranges: Ranges) -> Iterator[None]:
         raise failures[0]
 
 
-@dataclass(frozen=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """What the filesystem of a folder can do with files.
 
     ``sparse``: a file can have blocks that are not allocated. ``punch``: allocated blocks can be
@@ -105,6 +103,23 @@ NO_NEW_FILES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)
 PROBED = 1 << 20  # enough for a hole on filesystems of 64 KiB blocks
 
 
+@contextmanager
+def _nameless_file(folder: Path) -> Iterator[int]:
+    try:
+        fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (*NOT_SUPPORTED, errno.EISDIR, errno.EINVAL):
+            raise
+        import tempfile  # for the few filesystems that have none without a name at first
+
+        fd, name = tempfile.mkstemp(dir=folder)
+        os.unlink(name)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 def probe(folder: Path) -> Capabilities:
     """Find out what ``folder`` can do, by trying it on files without a name there.
 
@@ -113,11 +128,9 @@ def probe(folder: Path) -> Capabilities:
 
     :raises OSError: nothing can be written there
     """
-    with tempfile.TemporaryFile(dir=folder) as file:
-        fd = file.fileno()
+    with _nameless_file(folder) as fd:
         os.ftruncate(fd, 4 * PROBED)
-        file.write(b"\1" * PROBED)
-        file.flush()
+        os.pwrite(fd, b"\1" * PROBED, 0)
         os.fsync(fd)
         before = allocated(os.fstat(fd))
         hole = os.lseek(fd, 0, os.SEEK_HOLE)
@@ -151,9 +164,9 @@ def probe_file(fd: int) -> Capabilities:
 
 
 def _clones(fd: int, folder: Path) -> bool:
-    with tempfile.TemporaryFile(dir=folder) as other:
+    with _nameless_file(folder) as other:
         try:
-            fcntl.ioctl(other.fileno(), FICLONE, fd)
+            fcntl.ioctl(other, FICLONE, fd)
         except OSError as error:
             if error.errno in (*NOT_SUPPORTED, errno.ENOTTY, errno.EINVAL, errno.EXDEV):
                 return False

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .access import opened
 from .extents import allocated
@@ -12,8 +12,7 @@ from .scan import Progress, Scan
 from .survey import Plan, survey
 
 
-@dataclass(frozen=True)
-class Inspection:
+class Inspection(NamedTuple):
     """An image: sizes in bytes, what it consists of, remarks."""
 
     path: Path

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import programs
 from .signature import signature
@@ -19,8 +17,7 @@ PROTECTIVE = "ee"
 MOST_LOGICAL = 256  # a chain that refers to itself would have no end
 
 
-@dataclass(frozen=True)
-class Partition:
+class Partition(NamedTuple):
     """A partition between two bytes of the image; number 0 is an image without a table.
 
     ``filesystem`` is the type that blkid(8) tells, ``""`` where it knows none. ``trouble`` says
@@ -38,8 +35,7 @@ class Partition:
         return f"partition {self.number}" if self.number else "the filesystem"
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """``label`` is ``dos``, ``gpt``, ``none`` (one filesystem fills the image) or ``unknown``.
 
     ``trouble`` says why it is unknown.
@@ -70,6 +66,8 @@ def read(fd: int, size: int) -> Table:
 
 
 def _sfdisk(fd: int, size: int) -> Table:
+    import json  # takes its time, which images without a table need not spend
+
     done = programs.run("sfdisk", "--json", programs.same_file(fd), fds=[fd])
     if done.returncode:
         return Table("unknown", trouble=f"sfdisk: {programs.last_line(done.stderr)}")
@@ -109,7 +107,7 @@ def _examined(fd: int, partition: Partition) -> Partition:
         trouble = "several filesystems claim it"
     elif found.table:
         trouble = f"a partition table of type {found.table} lies in it"
-    return replace(partition, filesystem=found.type, trouble=trouble)
+    return partition._replace(filesystem=found.type, trouble=trouble)
 
 
 def _bytes(entry: dict[str, Any]) -> tuple[int, int]:
@@ -146,7 +144,7 @@ def _placed(
         trouble = "it overlaps another partition"
     elif not inside and any(meets(start, end) for start, end in extended):
         trouble = "it overlaps the extended partition"
-    return replace(partition, trouble=trouble)
+    return partition._replace(trouble=trouble)
 
 
 def _extended_boot_records(fd: int, entries: list[dict[str, Any]]) -> Iterator[tuple[int, int]]:

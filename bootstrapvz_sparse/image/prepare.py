@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from . import programs
 from .access import Image
@@ -44,7 +43,7 @@ def prepare(image: Image, reclaim: str, can: Capabilities | None, *, verify: boo
         image.notes.append(f"only blocks of zeros become holes: {found.table.trouble}")
     regions = [_checked(image, region) if verify else region for region in found.regions]
     if reclaim == "none":
-        return replace(found, regions=tuple(regions))
+        return found._replace(regions=tuple(regions))
     discarded = False
     for index, region in enumerate(regions):
         if not _to_discard(region, reclaim):
@@ -62,12 +61,12 @@ def prepare(image: Image, reclaim: str, can: Capabilities | None, *, verify: boo
     if discarded:
         os.fsync(image.fd)
         again = survey(image.fd, image.size, reclaim=False)
-        found = replace(
-            found, data=again.data, unwritten=again.unwritten, allocated=again.allocated
+        found = found._replace(
+            data=again.data, unwritten=again.unwritten, allocated=again.allocated
         )
     if reclaim == "discard":
-        regions = [replace(region, unneeded=Unneeded()) for region in regions]
-    return replace(found, regions=tuple(regions))
+        regions = [region._replace(unneeded=Unneeded()) for region in regions]
+    return found._replace(regions=tuple(regions))
 
 
 def _to_discard(region: Region, reclaim: str) -> bool:

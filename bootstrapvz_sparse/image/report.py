@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import os
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from .extents import allocated
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A stage: sizes of the image after it in bytes, and what it took in seconds."""
 
     stage: str
@@ -21,13 +20,13 @@ class Entry:
     seconds: float
 
 
-@dataclass
 class Ledger:
     """The stages of one build, in order, and remarks on them."""
 
-    entries: list[Entry] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    _last: float = field(default_factory=time.monotonic)
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.notes: list[str] = []
+        self._last = time.monotonic()
 
     def measure(self, stage: str, image: Path) -> None:
         """Add the sizes that ``image`` has now, and the time since the last measurement."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from .extents import Ranges, total, union
 from .survey import Survey
@@ -14,18 +13,18 @@ from .zeros import zero_blocks
 Progress = Callable[[int, int], object]
 
 
-@dataclass
 class Scan:
     """Reads what is in use of a file, and keeps what it found.
 
     ``zero``: the blocks that are zero. ``done``: whether anybody has looked.
     """
 
-    survey: Survey
-    progress: Progress | None = None
-    digest: Digest | None = None
-    zero: Ranges = field(default_factory=list)
-    done: bool = False
+    def __init__(
+        self, survey: Survey, progress: Progress | None = None, digest: Digest | None = None
+    ) -> None:
+        self.survey, self.progress, self.digest = survey, progress, digest
+        self.zero: Ranges = []
+        self.done = False
 
     def __call__(self, fd: int) -> Ranges:
         """Read the file ``fd``, whose content is that of the survey, and return its zero blocks.

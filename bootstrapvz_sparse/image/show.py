@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .inspect import Inspection
 from .report import human, printable
-from .sparsify import Report
 from .survey import KINDS, Plan, Share
+
+if TYPE_CHECKING:
+    from .inspect import Inspection
+    from .sparsify import Report
 
 JSON_VERSION = 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from . import programs
 
@@ -10,8 +10,7 @@ HEAD = 2 << 20  # the signatures that matter here are at the beginning
 AMBIVALENT = 8  # exit code of blkid
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(NamedTuple):
     """``type``: the kind of the filesystem, swap area, ..., in blkid's words; ``table``: that of
     the partition table. ``""`` where there is none; ``ambivalent`` where there are several."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from . import programs
 from .access import Image, opened
@@ -21,8 +21,7 @@ from .verify import Changed, Digest, check, compare
 SLACK = 16 << 20  # bytes that others may write or free meanwhile
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What was done to an image, or would be; sizes in bytes.
 
     ``method`` is "" after a dry run; ``after`` is then what would be left. ``gained`` is what the

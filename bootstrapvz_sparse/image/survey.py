@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from . import partitions
 from .extents import (
@@ -23,17 +23,15 @@ from .filesystems import NotTrusted, Unneeded, unneeded
 from .partitions import Partition, Table
 
 
-@dataclass(frozen=True)
-class Region:
+class Region(NamedTuple):
     """A partition, and what its filesystem does not need; ``trouble``: why nothing counts so."""
 
     partition: Partition
-    unneeded: Unneeded = field(default_factory=Unneeded)
+    unneeded: Unneeded = Unneeded()
     trouble: str = ""
 
 
-@dataclass(frozen=True)
-class Survey:
+class Facts(NamedTuple):
     """An image of ``size`` bytes, ``allocated`` bytes of them, in blocks of ``block`` bytes.
 
     ``data`` and ``unwritten`` are what is allocated: what may hold something, and what was never
@@ -47,6 +45,10 @@ class Survey:
     regions: tuple[Region, ...]
     data: Ranges
     unwritten: Ranges | None
+
+
+class Survey(Facts):
+    """The facts, and what follows from them."""
 
     @cached_property
     def unneeded(self) -> Ranges:
@@ -112,8 +114,7 @@ def _region(fd: int, partition: Partition, reclaim: bool) -> Region:
 KINDS = ("in use", "zero", "free", "journal", "swap", "unwritten", "hole")
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(NamedTuple):
     """A part of an image: a region, or with ``region`` None what lies outside of them all.
 
     ``kinds``: for each of :data:`KINDS` its bytes; together they are the whole part. ``lost``:
@@ -133,12 +134,11 @@ class Share:
         }
 
 
-@dataclass(frozen=True)
 class Plan:
     """A survey, and the blocks of zeros among what is in use: all that can become holes."""
 
-    survey: Survey
-    zero: Ranges
+    def __init__(self, survey: Survey, zero: Ranges) -> None:
+        self.survey, self.zero = survey, zero
 
     @cached_property
     def holes(self) -> Ranges:

@@ -6,21 +6,12 @@ nothing counts as free there. It reads metadata only and never writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 
-from . import ext, swap, xfs
 from .trust import NotTrusted, Unneeded
 
-Read = Callable[[int, int, int], Unneeded]
-
-# by the types of blkid(8)
-READERS: dict[str, Read] = {
-    "ext2": ext.unneeded,
-    "ext3": ext.unneeded,
-    "ext4": ext.unneeded,
-    "swap": swap.unneeded,
-    "xfs": xfs.unneeded,
-}
+# The reader for each type of blkid(8); it is loaded when there is such a filesystem.
+READERS = {"ext2": "ext", "ext3": "ext", "ext4": "ext", "swap": "swap", "xfs": "xfs"}
 
 
 def unneeded(type: str, fd: int, start: int, end: int) -> Unneeded:
@@ -33,7 +24,9 @@ def unneeded(type: str, fd: int, start: int, end: int) -> Unneeded:
     """
     if type not in READERS:
         raise NotTrusted(f"nothing is known of {type}" if type else "no known filesystem")
-    return READERS[type](fd, start, end)
+    reader = import_module(f".{READERS[type]}", __package__)
+    found: Unneeded = reader.unneeded(fd, start, end)
+    return found
 
 
 __all__ = ["READERS", "NotTrusted", "Unneeded", "unneeded"]

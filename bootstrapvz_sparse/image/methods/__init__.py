@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from ..access import Refused
 from ..holes import NotSupported
-from . import command, copy, dig_holes, none, punch, qemu_img, reflink, virt_sparsify
 from .job import Job, Method
 
-METHODS = {
-    method.name: method
-    for method in (
-        punch.METHOD,
-        copy.METHOD,
-        reflink.METHOD,
-        dig_holes.METHOD,
-        virt_sparsify.METHOD,
-        virt_sparsify.COPYING,
-        qemu_img.METHOD,
-        command.METHOD,
-        none.METHOD,
-    )
-}
+# Each is a module of this package, "-" being "_", which is loaded when it is asked for.
+METHODS = (
+    "punch",
+    "copy",
+    "reflink",
+    "dig-holes",
+    "virt-sparsify",
+    "virt-sparsify-copy",
+    "qemu-img",
+    "command",
+    "none",
+)
 
 # The first that can do it. All others do the same with a program of others, slower.
-AUTO = (punch.METHOD, copy.METHOD)
-FALLING_BACK = (reflink.METHOD,)  # asked for by name they may still give way to AUTO
+AUTO = ("punch", "copy")
+FALLING_BACK = ("reflink",)  # asked for by name they may still give way to AUTO
 
 
 def choose(name: str, job: Job) -> Method:
@@ -36,15 +35,15 @@ def choose(name: str, job: Job) -> Method:
     :raises Refused: the method that was asked for cannot do it here
     """
     if name != "auto":
-        method = METHODS[name]
+        method = load(name)
         reason = method.lacks(job)
         if reason is None:
             return method
-        if method not in FALLING_BACK:
+        if name not in FALLING_BACK:
             raise Refused(f"{name}: {reason}")
         job.image.notes.append(f"{name} is not used: {reason}")
     reasons: list[str] = []
-    for method in AUTO:
+    for method in map(load, AUTO):
         reason = method.lacks(job)
         if reason is None:
             if reasons:
@@ -54,4 +53,10 @@ def choose(name: str, job: Job) -> Method:
     raise NotSupported("; ".join(reasons))
 
 
-__all__ = ["METHODS", "Job", "Method", "choose"]
+def load(name: str) -> Method:
+    """The method ``name`` of :data:`METHODS`."""
+    method: Method = import_module(f".{name.replace('-', '_')}", __package__).METHOD
+    return method
+
+
+__all__ = ["METHODS", "Job", "Method", "choose", "load"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..access import Image
 from ..extents import Ranges
@@ -13,8 +13,7 @@ from ..scan import Scan
 from ..survey import Survey
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """An image to be made sparse, and how.
 
     ``can`` tells what its folder can do. Holes of fewer than ``min_hole`` bytes are not made by
@@ -37,8 +36,7 @@ Apply = Callable[[Job], AbstractContextManager[int]]
 Lacks = Callable[[Job], "str | None"]
 
 
-@dataclass(frozen=True)
-class Method:
+class Method(NamedTuple):
     """A way to make an image sparse.
 
     ``scans``: it calls the scan of its job. ``mounts``: it mounts the filesystems in the image,

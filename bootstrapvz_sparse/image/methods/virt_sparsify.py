@@ -1,55 +1,27 @@
-"""By virt-sparsify(1) of libguestfs, which starts a small virtual machine; in place or copying."""
+"""In place, by virt-sparsify(1) of libguestfs, which starts a small virtual machine."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..access import lend
 from .job import Job, Method
-from .outside import lacks_program, result, run
+from .outside import lacks_program, run
 from .punch import lacks as lacks_punching
 from .reclaim import reclaim
-from .second import SUFFIX, lacks_room, second_file
 
 
-def lacks_in_place(job: Job) -> str | None:
+def lacks(job: Job) -> str | None:
     return lacks_punching(job) or lacks_program("virt-sparsify")
 
 
 @contextmanager
-def in_place(job: Job) -> Iterator[int]:
+def apply(job: Job) -> Iterator[int]:
     reclaim(job)
     lend(job.image)
     run("virt-sparsify", "--quiet", "--in-place", "--format", "raw", job.image.path)
     yield job.image.fd
 
 
-def lacks_copying(job: Job) -> str | None:
-    if not job.can.sparse:
-        return "files cannot have holes here"
-    # it may fill all that is free with zeros before it copies
-    return lacks_program("virt-sparsify") or lacks_room(job.image, job.image.size)
-
-
-@contextmanager
-def copying(job: Job) -> Iterator[int]:
-    reclaim(job)
-    lend(job.image)
-    folder = job.image.path.parent
-    # its own overlay goes with the folder even where it is killed
-    with second_file(job.image) as path, tempfile.TemporaryDirectory(SUFFIX, dir=folder) as space:
-        run(
-            "virt-sparsify",
-            *("--quiet", "--format", "raw", "--convert", "raw"),
-            *("--check-tmpdir", "fail", "--tmp", space),  # by default it asks whoever is there
-            job.image.path,
-            path,
-        )
-        with result(path) as fd:
-            yield fd
-
-
-METHOD = Method("virt-sparsify", lacks_in_place, in_place, mounts=True)
-COPYING = Method("virt-sparsify-copy", lacks_copying, copying, mounts=True)
+METHOD = Method("virt-sparsify", lacks, apply, mounts=True)

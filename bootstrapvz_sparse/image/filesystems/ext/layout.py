@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from ...extents import Range, Ranges, union
 from ..checksums import crc16, crc32c
@@ -42,8 +42,7 @@ KNOWN_RO_COMPAT |= 0x2000 | 0x8000
 BLOCK_UNINIT = 0x2  # bg_flags: the bitmap was never written, all but metadata is free
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """One block group; addresses are block numbers, ``free`` counts clusters."""
 
     number: int

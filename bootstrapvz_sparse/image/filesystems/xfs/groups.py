@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..trust import NotTrusted
 from .features import FINOBT, REFLINK, RMAPBT
@@ -13,8 +13,7 @@ AGF_MAGIC, AGI_MAGIC, AGFL_MAGIC = b"XAGF", b"XAGI", b"XAFL"
 AGFL_HEADER = 36  # bytes, of version 5
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """One allocation group.
 
     ``by_place`` and ``by_size``: root and levels of the free-space trees. ``other_roots``: of

@@ -1,0 +1,41 @@
+"""A sparse copy by virt-sparsify(1), in place of the image."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..access import lend
+from .job import Job, Method
+from .outside import lacks_program, result, run
+from .reclaim import reclaim
+from .second import SUFFIX, lacks_room, second_file
+
+
+def lacks(job: Job) -> str | None:
+    if not job.can.sparse:
+        return "files cannot have holes here"
+    # it may fill all that is free with zeros before it copies
+    return lacks_program("virt-sparsify") or lacks_room(job.image, job.image.size)
+
+
+@contextmanager
+def apply(job: Job) -> Iterator[int]:
+    reclaim(job)
+    lend(job.image)
+    folder = job.image.path.parent
+    # its own overlay goes with the folder even where it is killed
+    with second_file(job.image) as path, tempfile.TemporaryDirectory(SUFFIX, dir=folder) as space:
+        run(
+            "virt-sparsify",
+            *("--quiet", "--format", "raw", "--convert", "raw"),
+            *("--check-tmpdir", "fail", "--tmp", space),  # by default it asks whoever is there
+            job.image.path,
+            path,
+        )
+        with result(path) as fd:
+            yield fd
+
+
+METHOD = Method("virt-sparsify-copy", lacks, apply, mounts=True)
