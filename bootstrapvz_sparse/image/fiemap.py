@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import struct
+from typing import NamedTuple
 
 from .extents import Ranges, union
 
@@ -15,6 +16,7 @@ FS_IOC_FIEMAP = 0xC020660B
 FIEMAP_FLAG_SYNC = 0x1
 FIEMAP_EXTENT_LAST = 0x1
 FIEMAP_EXTENT_UNWRITTEN = 0x800
+FIEMAP_EXTENT_SHARED = 0x2000
 
 _HEADER = struct.Struct("=QQLLLL")  # start, length, flags, mapped extents, their count, reserved
 _EXTENT = struct.Struct("=QQQ16xL12x")  # logical, physical, length, flags
@@ -22,14 +24,20 @@ _AT_ONCE = 1024
 _NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EINVAL, errno.EBADR)
 
 
-def unwritten(fd: int, size: int) -> Ranges | None:
-    """The byte ranges that are allocated and were never written: they read as zeros.
+class Extents(NamedTuple):
+    """Byte ranges of a file: allocated but never written, so that they read as zeros; and in
+    blocks that other files have, too."""
 
-    None where the filesystem does not list its extents.
+    unwritten: Ranges
+    shared: Ranges
+
+
+def extents(fd: int, size: int) -> Extents | None:
+    """What the filesystem says of the file's extents; None where it does not list them.
 
     :raises OSError: the file cannot be read
     """
-    found: Ranges = []
+    unwritten, shared = [], []
     position = 0
     buffer = bytearray(_HEADER.size + _AT_ONCE * _EXTENT.size)
     while position < size:
@@ -46,8 +54,10 @@ def unwritten(fd: int, size: int) -> Ranges | None:
                 buffer, _HEADER.size + index * _EXTENT.size
             )
             if flags & FIEMAP_EXTENT_UNWRITTEN:
-                found.append((start, min(start + length, size)))
+                unwritten.append((start, min(start + length, size)))
+            if flags & FIEMAP_EXTENT_SHARED:
+                shared.append((start, min(start + length, size)))
             position = start + length
         if not mapped or flags & FIEMAP_EXTENT_LAST:
             break
-    return union(found)
+    return Extents(union(unwritten), union(shared))

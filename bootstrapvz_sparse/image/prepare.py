@@ -1,4 +1,4 @@
-"""What comes before blocks are freed: the survey, the kernel's part of it, doubts as notes."""
+"""What comes before blocks are freed: the survey, doubts as notes, the kernel's part of it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,10 @@ def capabilities(image: Image) -> Capabilities:
         return probe_file(image.fd)
 
 
-def prepare(image: Image, reclaim: str, can: Capabilities | None, *, verify: bool) -> Survey:
-    """The survey to act on, once the kernel has discarded what is its part of ``reclaim``.
+def prepare(image: Image, reclaim: str, *, verify: bool) -> Survey:
+    """The survey to act on; what is left alone becomes a note of the image.
 
     With ``verify`` nothing counts as free in a filesystem whose checker finds it broken already.
-    What is left alone becomes a note of the image. Nothing is done where ``can`` is None: a dry
-    run.
 
     :raises OSError: the image cannot be read
     """
@@ -42,27 +40,43 @@ def prepare(image: Image, reclaim: str, can: Capabilities | None, *, verify: boo
     if found.table.trouble:
         image.notes.append(f"only blocks of zeros become holes: {found.table.trouble}")
     regions = [_checked(image, region) if verify else region for region in found.regions]
-    if reclaim == "none":
-        return found._replace(regions=tuple(regions))
+    for region in regions:
+        if reclaim != "none" and region.trouble and not _to_discard(region, reclaim):
+            image.notes.append(f"{region.partition}: free blocks left alone: {region.trouble}")
+    return found._replace(regions=tuple(regions))
+
+
+def discard_free(
+    image: Image, found: Survey, reclaim: str, can: Capabilities | None, *, verify: bool
+) -> Survey:
+    """Let the kernel discard what is its part of ``reclaim``; the survey afterwards.
+
+    Nothing is done where ``can`` is None: a dry run.
+
+    :raises OSError: the image cannot be read
+    """
+    regions = list(found.regions)
     discarded = False
     for index, region in enumerate(regions):
         if not _to_discard(region, reclaim):
-            if region.trouble:
-                image.notes.append(f"{region.partition}: free blocks left alone: {region.trouble}")
-        elif can is None:
+            continue
+        if can is None:
             image.notes.append(f"{region.partition}: its free blocks would be discarded (FITRIM)")
+            continue
+        try:
+            _discard(image, region.partition, can, verify=verify)
+        except NotDiscarded as reason:
+            image.notes.append(f"{region.partition}: free blocks left alone: {reason}")
         else:
-            try:
-                _discard(image, region.partition, can, verify=verify)
-            except NotDiscarded as reason:
-                image.notes.append(f"{region.partition}: free blocks left alone: {reason}")
-            else:
-                regions[index], discarded = Region(region.partition), True
+            regions[index], discarded = Region(region.partition), True
     if discarded:
         os.fsync(image.fd)
         again = survey(image.fd, image.size, reclaim=False)
         found = found._replace(
-            data=again.data, unwritten=again.unwritten, allocated=again.allocated
+            data=again.data,
+            unwritten=again.unwritten,
+            shared=again.shared,
+            allocated=again.allocated,
         )
     if reclaim == "discard":
         regions = [region._replace(unneeded=Unneeded()) for region in regions]

@@ -10,24 +10,22 @@ from typing import NamedTuple
 
 from . import programs
 from .access import Image, opened
-from .extents import allocated
+from .extents import allocated, intersection, total
 from .methods import Job, choose
-from .prepare import capabilities, prepare
+from .prepare import capabilities, discard_free, prepare
 from .report import human
 from .scan import Progress, Scan
 from .survey import Plan
 from .verify import Changed, Digest, check, compare
-
-SLACK = 16 << 20  # bytes that others may write or free meanwhile
 
 
 class Report(NamedTuple):
     """What was done to an image, or would be; sizes in bytes.
 
     ``method`` is "" after a dry run; ``after`` is then what would be left. ``gained`` is what the
-    filesystem below has more of free space. ``plan`` has the details; nobody has looked for zeros
-    where ``scanned`` is false. ``verified`` tells what was proved. ``notes``: what was left alone,
-    and why.
+    filesystem below has more of free space: others write, too, and some tell it late. ``plan`` has
+    the details; nobody has looked for zeros where ``scanned`` is false. ``verified`` tells what was
+    proved. ``notes``: what was left alone, and why.
     """
 
     path: Path
@@ -76,30 +74,35 @@ def sparsify(
     with opened(path, write=not dry_run) as image:
         os.fsync(image.fd)
         before, room = allocated(os.fstat(image.fd)), _room(image.path)
-        can = None if dry_run else capabilities(image)
-        found = prepare(image, reclaim, can, verify=verify)
-        scan = Scan(found, progress, Digest() if verify else None)
+        found = prepare(image, reclaim, verify=verify)
         verified: list[str] = []
-        name = ""
-        if can is None:
+        if dry_run:
+            name = ""
+            found = discard_free(image, found, reclaim, None, verify=verify)
+            scan = Scan(found, progress)
             scan(image.fd)
         else:
-            job = Job(image, found, can, scan, min_hole=min_hole, command=tuple(command))
-            chosen = choose(method, job)
+            can = capabilities(image)
+            job = Job(image, found, can, Scan(found), min_hole, tuple(command))
+            chosen = choose(method, job)  # before anything is changed
             name = chosen.name
+            found = discard_free(image, found, reclaim, can, verify=verify)
+            scan = Scan(found, progress, Digest() if verify else None)
             if verify and not chosen.scans:
                 scan(image.fd)
-            with chosen.apply(job) as result:
+            with chosen.apply(job._replace(survey=found, scan=scan)) as result:
                 if verify:
                     verified = _verify(image, result, scan, mounted=chosen.mounts)
     plan = Plan(found, scan.zero)
     after = before - plan.gain if dry_run else allocated(os.stat(image.path))
+    if kept := total(intersection(found.shared, plan.holes)):
+        image.notes.append(f"{human(kept)} of it stay on the disk: other files share the blocks")
     return Report(
         path=image.path,
         method=name,
         before=before,
         after=after,
-        gained=0 if dry_run else _gained(image, room, before - after),
+        gained=_room(image.path) - room,
         seconds=time.perf_counter() - started,
         plan=plan,
         scanned=scan.done,
@@ -111,20 +114,6 @@ def sparsify(
 def _room(path: Path) -> int:
     status = os.statvfs(path)
     return status.f_bfree * status.f_frsize
-
-
-def _gained(image: Image, room: int, freed: int) -> int:
-    """What the filesystem below has more of free space since it had ``room``."""
-    gained = _room(image.path) - room  # a replaced image is gone only once it is closed
-    if gained < freed - SLACK:
-        os.sync()  # btrfs frees blocks when a transaction ends
-        gained = _room(image.path) - room
-    if gained < freed - SLACK:
-        image.notes.append(
-            f"{human(freed)} were freed, and the disk has {human(max(gained, 0))} more: other "
-            "files share blocks with the image or grow, or it frees whole extents only, as btrfs"
-        )
-    return gained
 
 
 def _verify(image: Image, fd: int, scan: Scan, *, mounted: bool) -> list[str]:

@@ -18,7 +18,7 @@ from .extents import (
     total,
     union,
 )
-from .fiemap import unwritten
+from .fiemap import extents
 from .filesystems import NotTrusted, Unneeded, unneeded
 from .partitions import Partition, Table
 
@@ -35,7 +35,8 @@ class Facts(NamedTuple):
     """An image of ``size`` bytes, ``allocated`` bytes of them, in blocks of ``block`` bytes.
 
     ``data`` and ``unwritten`` are what is allocated: what may hold something, and what was never
-    written and reads as zeros; None where the filesystem does not list its extents.
+    written and reads as zeros; None where the filesystem does not list its extents. ``shared``
+    are those of them that other files have, too.
     """
 
     size: int
@@ -45,6 +46,7 @@ class Facts(NamedTuple):
     regions: tuple[Region, ...]
     data: Ranges
     unwritten: Ranges | None
+    shared: Ranges
 
 
 class Survey(Facts):
@@ -82,8 +84,8 @@ def survey(fd: int, size: int, *, reclaim: bool = True) -> Survey:
     """
     table = partitions.read(fd, size)
     regions = tuple(_region(fd, partition, reclaim) for partition in table.partitions)
-    never_written = unwritten(fd, size)
-    for start, end in never_written or []:
+    listed = extents(fd, size)
+    for start, end in listed.unwritten if listed else []:
         # pages of them that were read are reported as data while they are cached
         os.posix_fadvise(fd, start, end - start, os.POSIX_FADV_DONTNEED)
     written = list(data(fd, size))
@@ -94,7 +96,8 @@ def survey(fd: int, size: int, *, reclaim: bool = True) -> Survey:
         table=table,
         regions=regions,
         data=written,
-        unwritten=None if never_written is None else difference(never_written, written),
+        unwritten=difference(listed.unwritten, written) if listed else None,
+        shared=listed.shared if listed else [],
     )
 
 

@@ -221,12 +221,10 @@ def test_every_method(
         "the filesystem: ext4 checks clean",
     )
     assert (image.stat().st_ino != before.st_ino) == (expected in SECOND)
-    # btrfs frees whole extents only, and some of them later
-    notes = [note for note in report.notes if kind != "btrfs" or "were freed" not in note]
     if method == "reflink" and not clones:
-        assert notes == ["reflink is not used: files cannot be cloned here"]
+        assert report.notes == ("reflink is not used: files cannot be cloned here",)
     else:
-        assert notes == []
+        assert report.notes == ()
 
 
 def test_no_punching_is_copying(
@@ -759,7 +757,7 @@ def test_btrfs_where_nothing_can_be_punched(used_btrfs: Path, tmp_path: Path) ->
         before = content(image)
         report = sparsify(image, verify=True)
         assert report.method == "copy"
-        assert "left alone: holes cannot be punched" in report.notes[0]
+        assert any("left alone: holes cannot be punched" in note for note in report.notes)
         assert content(image) == before
 
 
