@@ -10,10 +10,10 @@ PYTHON ?= python3
 VENV = .venv
 SUDO = $(shell test "$$(id -u)" = 0 || echo sudo)
 
-BUILD_PACKAGES = python3 python3-venv debootstrap e2fsprogs mount util-linux
+BUILD_PACKAGES = python3 python3-venv debootstrap e2fsprogs fdisk mount util-linux
 BOOT_PACKAGES = python3 qemu-system-x86
 TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) acl bindfs btrfs-progs exfat-fuse exfatprogs \
-	fdisk qemu-utils xfsprogs zerofree
+	qemu-utils xfsprogs zerofree
 BENCH_PACKAGES = $(BUILD_PACKAGES) qemu-utils xfsprogs zerofree
 
 # Install those of the Debian packages that are not there yet.

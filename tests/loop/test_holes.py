@@ -13,6 +13,7 @@ from bootstrapvz_sparse.image import loop
 from bootstrapvz_sparse.image.access import Refused
 from bootstrapvz_sparse.image.extents import allocated, total
 from bootstrapvz_sparse.image.holes import NotSupported, probe, punch
+from bootstrapvz_sparse.image.inspect import inspect
 from bootstrapvz_sparse.image.sparsify import sparsify
 from tests.loop.mounting import attached, fill, mounted, run
 
@@ -159,6 +160,7 @@ def test_an_attached_image_is_refused(tmp_path: Path) -> None:
         assert loop.devices(image) == [device]
         with pytest.raises(Refused, match=f"is attached to {device}"):
             sparsify(image)
+        assert inspect(image).notes[0].startswith(f"{image} is attached to {device}: what is told")
     assert allocated(image.stat()) == 1 << 20
     assert sparsify(image).after == 0
 
