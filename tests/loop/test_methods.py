@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from bootstrapvz_sparse.image.survey import survey
 from bootstrapvz_sparse.image.verify import Changed, Digest, compare
 from tests.e2fsprogs import debugfs
 from tests.loop.mounting import bound, fill, mounted, run
+from tests.nobody import as_nobody
 from tests.unable import unable
 
 pytestmark = pytest.mark.loop
@@ -41,7 +41,6 @@ MIB = 1 << 20
 SIZE = 320 * MIB  # of a build filesystem; the least that mkfs.xfs takes is 300 MiB
 IMAGE, ZEROS = 64 * MIB, 8 * MIB  # the image, and a file in it that holds only zeros
 EXTENTS = 64 * 1024  # a list of extents may take that, and differs from method to method
-NOBODY = 65534
 
 VIRT = ("virt-sparsify", "virt-sparsify-copy")
 SECOND = ("copy", "reflink", "qemu-img")  # those that replace the image
@@ -140,22 +139,6 @@ def assert_holds(image: Path, files: dict[str, bytes], scratch: Path) -> None:
     debugfs(image, *(f"dump {name} {back / name}" for name in files))
     assert {name: (back / name).read_bytes() for name in files} == files
     shutil.rmtree(back)
-
-
-def as_nobody(work: Callable[[], object]) -> None:
-    """Do ``work`` in a process without any rights."""
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-            work()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.fixture
