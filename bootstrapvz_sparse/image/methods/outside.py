@@ -9,6 +9,9 @@ from pathlib import Path
 
 from .. import programs
 from ..access import Refused
+from .job import Job
+from .reclaim import reclaim
+from .second import second_file
 
 
 def lacks_program(program: str) -> str | None:
@@ -31,6 +34,20 @@ def run(program: str, *arguments: str | Path, fds: Sequence[int] = ()) -> None:
             f"{Path(program).name} failed ({done.returncode}): "
             f"{programs.last_line(done.stderr or done.stdout)}"
         )
+
+
+@contextmanager
+def copied(job: Job, program: str, *options: str) -> Iterator[int]:
+    """The image as ``program`` copies it, to replace it: called with options, image and copy.
+
+    :raises Refused: it fails
+    """
+    reclaim(job)
+    image = job.image.fd
+    with second_file(job.image) as path:
+        run(program, *options, programs.same_file(image), path, fds=[image])
+        with result(path) as fd:
+            yield fd
 
 
 @contextmanager

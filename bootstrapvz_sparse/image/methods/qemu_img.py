@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-from .. import programs
 from ..access import lend
 from .job import Job, Method
-from .outside import lacks_program, result, run
-from .reclaim import reclaim
-from .second import lacks_room, second_file, size_of_copy
+from .outside import copied, lacks_program
+from .second import lacks_room, size_of_copy
 
 SMALLEST_HOLE = "4k"
 
@@ -23,21 +20,11 @@ def lacks(job: Job) -> str | None:
     return lacks_program("qemu-img") or lacks_room(job.image, size_of_copy(job))
 
 
-@contextmanager
-def apply(job: Job) -> Iterator[int]:
-    reclaim(job)
+def apply(job: Job) -> AbstractContextManager[int]:
     lend(job.image)
-    with second_file(job.image) as path:
-        run(
-            "qemu-img",
-            *("convert", "-f", "raw", "-O", "raw", "-S", SMALLEST_HOLE),
-            *("-o", "extent_size_hint=0"),  # or xfs allocates whole MiB
-            programs.same_file(job.image.fd),
-            path,
-            fds=[job.image.fd],
-        )
-        with result(path) as fd:
-            yield fd
+    options = ("convert", "-f", "raw", "-O", "raw", "-S", SMALLEST_HOLE)
+    # without the hint xfs allocates whole MiB
+    return copied(job, "qemu-img", *options, "-o", "extent_size_hint=0")
 
 
 METHOD = Method("qemu-img", lacks, apply)

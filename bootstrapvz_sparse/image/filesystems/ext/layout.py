@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from ...extents import Range, Ranges, union
 from ..checksums import crc16, crc32c
+from ..place import Place
 from ..trust import NotTrusted
 
 SUPERBLOCK = 1024  # bytes from the start of the filesystem, and its size
@@ -54,7 +54,7 @@ class Group(NamedTuple):
     bitmap_checksum: int
 
 
-class Filesystem:
+class Filesystem(Place):
     """An ext2/3/4 filesystem between two byte offsets of an image, its descriptions verified.
 
     Sizes in bytes unless a name says blocks, block numbers count from the filesystem's start.
@@ -63,7 +63,7 @@ class Filesystem:
     """
 
     def __init__(self, fd: int, start: int, end: int) -> None:
-        self.fd, self.start, self.end = fd, start, end
+        super().__init__(fd, start, end)
         raw = self.read(SUPERBLOCK, 1024)
 
         def u16(offset: int) -> int:
@@ -131,15 +131,6 @@ class Filesystem:
         self.group_count = -(-(self.blocks - self.first) // self.per_group)
         self.descriptors_per_block = self.block // self.descriptor
         self.groups = self.read_groups()
-
-    def read(self, offset: int, length: int) -> bytes:
-        """``length`` bytes at ``offset``, counted from the start of the filesystem."""
-        if self.start + offset + length > self.end:
-            raise NotTrusted("its metadata lies beyond its end")
-        found = os.pread(self.fd, length, self.start + offset)
-        if len(found) < length:
-            raise NotTrusted("the image ends within its metadata")
-        return found
 
     def read_block(self, number: int) -> bytes:
         if not self.first <= number < self.blocks:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from ...extents import Ranges
 from ..checksums import crc32c
+from ..place import Place
 from ..trust import NotTrusted
 from .features import Features
 
@@ -16,7 +15,7 @@ MIN_GROUP = 64  # blocks
 HEADERS = 4  # sectors at the start of an allocation group: superblock, AGF, AGI, AGFL
 
 
-class Filesystem:
+class Filesystem(Place):
     """An XFS filesystem between two byte offsets of an image, its superblock verified.
 
     Sizes in bytes unless a name says blocks, block numbers count from the filesystem's start:
@@ -26,7 +25,7 @@ class Filesystem:
     """
 
     def __init__(self, fd: int, start: int, end: int) -> None:
-        self.fd, self.start, self.end = fd, start, end
+        super().__init__(fd, start, end)
         raw = self.read(0, BASIC)
 
         def u16(offset: int) -> int:
@@ -97,15 +96,6 @@ class Filesystem:
     def group_length(self, group: int) -> int:
         """Blocks of an allocation group; the last one may be shorter."""
         return min(self.group_blocks, self.blocks - group * self.group_blocks)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """``length`` bytes at ``offset``, counted from the start of the filesystem."""
-        if self.start + offset + length > self.end:
-            raise NotTrusted("its metadata lies beyond its end")
-        found = os.pread(self.fd, length, self.start + offset)
-        if len(found) < length:
-            raise NotTrusted("the image ends within its metadata")
-        return found
 
     def verify_checksum(self, raw: bytes, what: str, place: int) -> None:
         """Compare with the checksum at ``place``, which counts as zeros within itself."""
