@@ -174,11 +174,12 @@ def _inspect(options: argparse.Namespace) -> int:
             return inspect(path, progress=progress)
 
     terminal = sys.stdout.isatty()
+    columns = shutil.get_terminal_size().columns if terminal else 0
 
     def as_text(inspection: Any) -> str:
         return inspection_text(
             inspection,
-            width=shutil.get_terminal_size().columns if terminal else 80,
+            width=columns or 80,  # a terminal that was given no size says 0
             colour=terminal and not os.environ.get("NO_COLOR"),
             ascii_only=not _can_print("█░·"),
         )

@@ -58,7 +58,7 @@ def table(plan: Plan) -> str:
 
 def block_map(plan: Plan, *, width: int, colour: bool = False, ascii_only: bool = False) -> str:
     """The blocks of the image, drawn: each sign stands for what most of its bytes are."""
-    cell = plan.survey.block
+    cell, width = plan.survey.block, max(width, 1)
     while cell * width * ROWS < plan.survey.size:
         cell *= 2
     lines, used = [], set()

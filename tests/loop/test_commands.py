@@ -21,6 +21,8 @@ import pytest
 
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated
+from bootstrapvz_sparse.image.inspect import inspect
+from bootstrapvz_sparse.image.show import ROWS, block_map
 from tests.loop.test_ext import fill, mke2fs
 from tests.nobody import as_nobody
 from tests.unable import unable
@@ -128,6 +130,8 @@ def test_block_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert drawn == ("█" * count + "0" * count) * 2 + "·" * 2 * count
     assert "█ in use  0 zero  · hole" in out and "journal" not in out
     assert "2.0 MiB can be freed" in out
+    # as wide as a terminal that was given no size
+    assert len(block_map(inspect(path).plan, width=0).splitlines()) <= 2 * ROWS + 2
 
 
 def test_colours_on_a_terminal_only(image: Path) -> None:
