@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .access import opened
-from .extents import allocated
 from .scan import Progress, Scan
 from .survey import Plan, survey
 
 
 class Inspection(NamedTuple):
-    """An image: sizes in bytes, what it consists of, remarks."""
+    """An image: what it consists of, its sizes in ``plan.survey``; remarks."""
 
     path: Path
-    apparent: int
-    allocated: int
     plan: Plan
     notes: tuple[str, ...]
 
@@ -41,8 +38,6 @@ def inspect(path: Path, *, progress: Progress | None = None) -> Inspection:
                 )
         return Inspection(
             path=image.path,
-            apparent=image.size,
-            allocated=allocated(os.fstat(image.fd)),
             plan=Plan(found, zero),
             notes=tuple(image.notes),
         )

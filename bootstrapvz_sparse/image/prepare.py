@@ -10,7 +10,7 @@ from .discard import MOUNTABLE, NotDiscarded, discard
 from .filesystems import READERS, Unneeded
 from .holes import NO_NEW_FILES, Capabilities, probe, probe_file
 from .partitions import Partition
-from .survey import Region, Survey, survey
+from .survey import Region, Survey, allocation_anew, survey
 from .verify import check
 
 RECLAIM = ("auto", "metadata", "discard", "none")
@@ -71,13 +71,7 @@ def discard_free(
             regions[index], discarded = Region(region.partition), True
     if discarded:
         os.fsync(image.fd)
-        again = survey(image.fd, image.size, reclaim=False)
-        found = found._replace(
-            data=again.data,
-            unwritten=again.unwritten,
-            shared=again.shared,
-            allocated=again.allocated,
-        )
+        found = allocation_anew(found, image.fd)
     if reclaim == "discard":
         regions = [region._replace(unneeded=Unneeded()) for region in regions]
     return found._replace(regions=tuple(regions))

@@ -123,7 +123,7 @@ def report_text(report: Report) -> str:
 def inspection_text(inspection: Inspection, *, width: int, colour: bool, ascii_only: bool) -> str:
     """Where the bytes of an image are: a table, a picture, and what can be gained."""
     plan = inspection.plan
-    sizes = f"{human(inspection.allocated)} allocated of {human(inspection.apparent)}"
+    sizes = f"{human(plan.survey.allocated)} allocated of {human(plan.survey.size)}"
     lines = [
         f"{printable(str(inspection.path))}: {sizes}",
         table(plan),
@@ -153,8 +153,8 @@ def inspection_json(inspection: Inspection) -> dict[str, Any]:
     """An inspection for programs; sizes in bytes."""
     return {
         "path": str(inspection.path),
-        "apparent": inspection.apparent,
-        "allocated": inspection.allocated,
+        "apparent": inspection.plan.survey.size,
+        "allocated": inspection.plan.survey.allocated,
         "gain": inspection.plan.gain,
         **_plan_json(inspection.plan, scanned=True),
         "notes": list(inspection.notes),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import partitions
 from .extents import (
@@ -84,21 +84,36 @@ def survey(fd: int, size: int, *, reclaim: bool = True) -> Survey:
     """
     table = partitions.read(fd, size)
     regions = tuple(_region(fd, partition, reclaim) for partition in table.partitions)
+    return Survey(
+        size=size,
+        block=os.fstatvfs(fd).f_frsize,
+        table=table,
+        regions=regions,
+        **_allocation(fd, size),
+    )
+
+
+def allocation_anew(found: Survey, fd: int) -> Survey:
+    """The survey, with what is allocated now; what lies where is not read again.
+
+    :raises OSError: the image cannot be read
+    """
+    return found._replace(**_allocation(fd, found.size))
+
+
+def _allocation(fd: int, size: int) -> dict[str, Any]:
+    """The facts that change when blocks are freed."""
     listed = extents(fd, size)
     for start, end in listed.unwritten if listed else []:
         # pages of them that were read are reported as data while they are cached
         os.posix_fadvise(fd, start, end - start, os.POSIX_FADV_DONTNEED)
     written = list(data(fd, size))
-    return Survey(
-        size=size,
-        allocated=allocated(os.fstat(fd)),
-        block=os.fstatvfs(fd).f_frsize,
-        table=table,
-        regions=regions,
-        data=written,
-        unwritten=difference(listed.unwritten, written) if listed else None,
-        shared=listed.shared if listed else [],
-    )
+    return {
+        "allocated": allocated(os.fstat(fd)),
+        "data": written,
+        "unwritten": difference(listed.unwritten, written) if listed else None,
+        "shared": listed.shared if listed else [],
+    }
 
 
 def _region(fd: int, partition: Partition, reclaim: bool) -> Region:

@@ -6,13 +6,11 @@ from contextlib import AbstractContextManager
 
 from .job import Job, Method
 from .outside import copied, lacks_program
-from .second import lacks_room, size_of_copy
+from .second import lacks_holes, lacks_room, size_of_copy
 
 
 def lacks(job: Job) -> str | None:
-    if not job.can.sparse:
-        return "files cannot have holes here"
-    return lacks_program("cp") or lacks_room(job.image, size_of_copy(job))
+    return lacks_holes(job) or lacks_program("cp") or lacks_room(job.image, size_of_copy(job))
 
 
 def apply(job: Job) -> AbstractContextManager[int]:

@@ -51,9 +51,9 @@ def copied(job: Job, program: str, *options: str) -> Iterator[int]:
 
 
 @contextmanager
-def result(path: Path) -> Iterator[int]:
-    """The file that a program has written, opened to be looked at."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+def result(path: Path, access: int = os.O_RDONLY) -> Iterator[int]:
+    """The file that a program has written, opened to be looked at, or for another ``access``."""
+    fd = os.open(path, access | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         yield fd
     finally:

@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager
 from ..access import lend
 from .job import Job, Method
 from .outside import copied, lacks_program
-from .second import lacks_room, size_of_copy
+from .second import lacks_holes, lacks_room, size_of_copy
 
 SMALLEST_HOLE = "4k"
 
 
 def lacks(job: Job) -> str | None:
-    if not job.can.sparse:
-        return "files cannot have holes here"
+    if reason := lacks_holes(job):
+        return reason
     if job.image.size % 512:
         return "qemu-img would round the size of the image up to whole sectors"
     return lacks_program("qemu-img") or lacks_room(job.image, size_of_copy(job))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from .. import programs
 from .job import Job, Method
-from .outside import lacks_program, run
+from .outside import lacks_program, result, run
 from .punch import lacks as lacks_punching
 from .punch import punch_file
 from .second import lacks_room, second_file
@@ -31,12 +31,9 @@ def apply(job: Job) -> Iterator[int]:
             path,
             fds=[job.image.fd],
         )
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
+        with result(path, os.O_RDWR) as fd:
             punch_file(fd, job)
             yield fd
-        finally:
-            os.close(fd)
 
 
 METHOD = Method("reflink", lacks, apply, scans=True)

@@ -25,6 +25,11 @@ def size_of_copy(job: Job) -> int:
     return min(total(job.survey.to_read), allocated(os.fstat(job.image.fd)))
 
 
+def lacks_holes(job: Job) -> str | None:
+    """Why there can be no sparse file; None where there can."""
+    return None if job.can.sparse else "files cannot have holes here"
+
+
 def lacks_room(image: Image, needed: int) -> str | None:
     """Why there can be no second file of ``needed`` bytes; None where it can."""
     status = os.fstat(image.fd)

@@ -10,12 +10,12 @@ from ..access import lend
 from .job import Job, Method
 from .outside import lacks_program, result, run
 from .reclaim import reclaim
-from .second import SUFFIX, lacks_room, second_file
+from .second import SUFFIX, lacks_holes, lacks_room, second_file
 
 
 def lacks(job: Job) -> str | None:
-    if not job.can.sparse:
-        return "files cannot have holes here"
+    if reason := lacks_holes(job):
+        return reason
     # it may fill all that is free with zeros before it copies
     return lacks_program("virt-sparsify") or lacks_room(job.image, job.image.size)
 
