@@ -13,12 +13,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import yaml
 
 from .. import upstream
+from ..signals import handlers, termination_interrupts
 from . import leftovers
 from .console import ConsoleHandler
 from .preflight import problems
@@ -160,7 +160,7 @@ def _run(info: Any, tasks: set[Any], options: Options) -> None:
     tasklist = TaskList(tasks)
     workspace = info.manifest.bootstrapper["workspace"]
     workspace_is_new = not os.path.exists(workspace)
-    with _termination_interrupts():
+    with termination_interrupts():
         try:
             tasklist.run(info=info, dry_run=options.dry_run)
         except (Exception, KeyboardInterrupt) as error:
@@ -219,31 +219,10 @@ def _roll_back(info: Any, tasklist: Any) -> None:
 
 
 @contextlib.contextmanager
-def _termination_interrupts() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the build the way Ctrl-C does: with a rollback."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    with _handlers(interrupt, signal.SIGTERM, signal.SIGHUP):
-        yield
-
-
-@contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
     """A rollback runs to its end: a second Ctrl-C would leave half of it behind."""
-    with _handlers(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    with handlers(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         yield
-
-
-@contextlib.contextmanager
-def _handlers(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
 
 
 def _cause(error: BaseException, said: str = "") -> str:
