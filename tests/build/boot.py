@@ -36,8 +36,10 @@ def boot(
 
     :raises BootFailed: not within ``timeout`` seconds, or a boot that went wrong before
     """
-    command = ["qemu-system-x86_64", "-machine", "pc", "-accel", "tcg,thread=multi"]
-    command += ["-m", "1024", "-smp", "2", "-display", "none", "-serial", "stdio", "-monitor"]
+    # One processor: while Linux patches its own code an emulated second one runs it half-patched
+    # now and then, and the kernel dies of an int3.
+    command = ["qemu-system-x86_64", "-machine", "pc", "-accel", "tcg"]
+    command += ["-m", "1024", "-smp", "1", "-display", "none", "-serial", "stdio", "-monitor"]
     command += ["none", "-nic", "user,model=virtio-net-pci,restrict=on", "-no-reboot", "-drive"]
     command += [f"file={image},format=raw,if=virtio,snapshot=on", *options]
     began = time.monotonic()
