@@ -26,7 +26,15 @@ setup(
     },
     install_requires=["bootstrap-vz", "jsonschema", "PyYAML", "termcolor>=2.3"],
     extras_require={
-        "test": ["build", "hypothesis", "mypy", "pytest", "ruff", "types-PyYAML"],
+        "test": [
+            "build",
+            "hypothesis",
+            "mypy",
+            "pytest",
+            "ruff",
+            "types-PyYAML",
+            "types-jsonschema",
+        ],
     },
     entry_points={
         "bootstrapvz.plugins": ["sparse = bootstrapvz_sparse"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__
+from . import __version__, sizes
 from .image.report import printable
 from .signals import termination_interrupts
 
@@ -108,11 +107,10 @@ def _add_inspect(commands: Any) -> None:
 
 
 def _size(text: str) -> int:
-    """A size in bytes: ``4096``, ``64K``, ``64KiB``; bootstrap-vz takes KB for KiB, too."""
-    found = re.fullmatch(r"(\d+) ?([KMGT]?)(i?B)?", text.strip(), re.IGNORECASE)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size")
-    return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
+    try:
+        return sizes.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _build(options: argparse.Namespace) -> int:
