@@ -18,6 +18,17 @@ class NotDiscarded(Exception):
     """The free blocks were not discarded; the text says why."""
 
 
+def trim(point: str | os.PathLike[str]) -> None:
+    """Discard what is free in the filesystem mounted on ``point``, as fstrim(8) does.
+
+    :raises NotDiscarded: the kernel cannot
+    :raises programs.Missing: fstrim is not installed
+    """
+    done = programs.run("fstrim", "--", os.fspath(point))
+    if done.returncode:
+        raise NotDiscarded(programs.last_line(done.stderr))
+
+
 def discard(image: Image, partition: Partition) -> None:
     """Let the kernel punch the free blocks of the partition; it writes to its metadata, too.
 

@@ -31,6 +31,7 @@ PACKAGES = {
     "unshare": "util-linux",
     "virt-sparsify": "guestfs-tools",
     "xfs_repair": "xfsprogs",
+    "zerofree": "zerofree",
 }
 
 

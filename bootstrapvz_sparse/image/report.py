@@ -6,46 +6,80 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .extents import allocated
 
+LEDGER_VERSION = 1  # of the layout of its JSON
+
 
 class Entry(NamedTuple):
-    """A stage: sizes of the image after it in bytes, and what it took in seconds."""
+    """A stage: sizes of the image after it in bytes, and what it took in seconds.
+
+    ``method``: how it was done, where there are several ways.
+    """
 
     stage: str
     apparent: int
     allocated: int
     seconds: float
+    method: str = ""
 
 
 class Ledger:
-    """The stages of one build, in order, and remarks on them."""
+    """The stages of one build, in order; what was proved of the image, and remarks.
+
+    ``peak``: the most that was allocated before the image was made sparse, in bytes, once it is
+    known; ``limit``: the most that may be in the end, where there is a limit.
+    """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.peak: int | None = None
+        self.limit: int | None = None
+        self.verified: list[str] = []
         self.notes: list[str] = []
         self._last = time.monotonic()
 
-    def measure(self, stage: str, image: Path) -> None:
+    def measure(self, stage: str, image: Path, *, method: str = "") -> Entry:
         """Add the sizes that ``image`` has now, and the time since the last measurement."""
         status = os.stat(image)
         now = time.monotonic()
-        self.entries.append(
-            Entry(stage, status.st_size, allocated(status), seconds=now - self._last)
-        )
+        entry = Entry(stage, status.st_size, allocated(status), now - self._last, method)
+        self.entries.append(entry)
         self._last = now
+        return entry
 
     def table(self) -> str:
         """The ledger as lines of text."""
-        rows = [("stage", "apparent", "allocated", "seconds")]
+        rows = [("stage", "apparent", "allocated", "seconds", "")]
         rows += [
-            (e.stage, human(e.apparent), human(e.allocated), f"{e.seconds:.1f}")
+            (e.stage, human(e.apparent), human(e.allocated), f"{e.seconds:.1f}", f"  {e.method}")
             for e in self.entries
         ]
-        lines = [f"{a:<12}{b:>12}{c:>14}{d:>10}" for a, b, c, d in rows]
+        lines = [f"{a:<12}{b:>12}{c:>14}{d:>10}{e}".rstrip() for a, b, c, d, e in rows]
+        if self.peak is not None:
+            lines.append(f"{'at most':<24}{human(self.peak):>14}")
+        lines += [f"verified: {text}" for text in self.verified]
         return "\n".join(lines + self.notes)
+
+    def json(self, image: str | None) -> dict[str, Any]:
+        """The ledger for programs; ``docs/ledger.schema.json`` describes it.
+
+        ``image``: the path where the image is in the end; None where there is none.
+        """
+        return {
+            "version": LEDGER_VERSION,
+            "image": image,
+            "stages": [
+                {**e._asdict(), "seconds": round(e.seconds, 3), "method": e.method or None}
+                for e in self.entries
+            ],
+            "peak": self.peak,
+            "limit": {"allocated": self.limit},
+            "verified": self.verified,
+            "notes": self.notes,
+        }
 
 
 def printable(text: str) -> str:

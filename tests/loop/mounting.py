@@ -14,6 +14,8 @@ import pytest
 from tests.unable import unable
 
 MAKE = {
+    "ext2": ["mkfs.ext2", "-q"],
+    "ext3": ["mkfs.ext3", "-q"],
     "ext4": ["mkfs.ext4", "-q"],
     "xfs": ["mkfs.xfs", "-q"],
     "btrfs": ["mkfs.btrfs", "-q"],

@@ -32,6 +32,7 @@ from bootstrapvz_sparse.image.survey import survey
 from bootstrapvz_sparse.image.verify import Changed, Digest, compare
 from tests.e2fsprogs import debugfs
 from tests.loop.mounting import bound, fill, mounted, run
+from tests.loop.used import ZEROS, assert_holds, make_used
 from tests.nobody import as_nobody
 from tests.unable import unable
 
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.loop
 
 MIB = 1 << 20
 SIZE = 320 * MIB  # of a build filesystem; the least that mkfs.xfs takes is 300 MiB
-IMAGE, ZEROS = 64 * MIB, 8 * MIB  # the image, and a file in it that holds only zeros
+IMAGE = 64 * MIB
 EXTENTS = 64 * 1024  # a list of extents may take that, and differs from method to method
 
 VIRT = ("virt-sparsify", "virt-sparsify-copy")
@@ -65,18 +66,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
     """A used ext4 filesystem, and the files in it: half of them were deleted, one is of zeros."""
-    folder = tmp_path_factory.mktemp("used")
-    chance = random.Random(1)
-    with mounted("ext4", folder, IMAGE) as inside:
-        files = {f"f{i}": chance.randbytes(chance.randrange(1, 2 * MIB)) for i in range(20)}
-        files["zeros"] = bytes(ZEROS)
-        for name, content in files.items():
-            (inside / name).write_bytes(content)
-        os.sync()  # or nothing of the files to be deleted would reach the image
-        for name in list(files)[:20:2]:
-            (inside / name).unlink()
-            del files[name]
-    return folder / "image-ext4", files
+    return make_used("ext4", tmp_path_factory.mktemp("used"), IMAGE)
 
 
 @pytest.fixture
@@ -129,16 +119,6 @@ def content(path: Path) -> str:
         while chunk := file.read(MIB):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def assert_holds(image: Path, files: dict[str, bytes], scratch: Path) -> None:
-    """The filesystem in the image is sound, and its files are those."""
-    run("e2fsck", "-fn", image)
-    back = scratch / "back"
-    back.mkdir()
-    debugfs(image, *(f"dump {name} {back / name}" for name in files))
-    assert {name: (back / name).read_bytes() for name in files} == files
-    shutil.rmtree(back)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +11,9 @@ from pathlib import Path
 from ..access import Image, Refused
 from ..extents import allocated, total
 from ..report import human
+from ..temporary import temporary
 from .job import Job
 
-PREFIX, SUFFIX = ".", ".bvz-sparse"  # of the temporary name: .disk.raw.XXXXXXXX.bvz-sparse
-OF_THE_NAME = 200  # bytes of it, of the 255 that a name can have
 ACL = "system.posix_acl_access"
 
 
@@ -45,34 +43,26 @@ def lacks_room(image: Image, needed: int) -> str | None:
 
 
 @contextmanager
-def second_file(image: Image) -> Iterator[Path]:
+def second_file(image: Image, *, same_size: bool = True) -> Iterator[Path]:
     """An empty file beside the image for the body to fill, which then replaces the image.
 
     It takes over mode, owner, times and extended attributes, and is on disk before it is renamed.
-    When the body fails the image stays and the file is removed.
+    When the body fails the image stays and the file is removed. A raw image has the ``same_size``.
 
     :raises Refused: the file is not of the image's size, or the image was changed meanwhile
     :raises OSError: it cannot be written, or an attribute cannot be kept
     """
-    folder = image.path.parent
     before = os.fstat(image.fd)
-    start = os.fsdecode(os.fsencode(image.path.name)[:OF_THE_NAME])
-    fd, name = tempfile.mkstemp(SUFFIX, f"{PREFIX}{start}.", folder)
-    path = Path(name)
-    try:
-        os.close(fd)
+    with temporary(image.path) as path:
         yield path
+        if same_size and path.stat().st_size != image.size:
+            raise Refused(f"the copy of {image.path} is not of the same size")
         _finish(image, before, path)
         os.replace(path, image.path)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    _sync(folder)
+    _sync(image.path.parent)
 
 
 def _finish(image: Image, before: os.stat_result, path: Path) -> None:
-    if path.stat().st_size != image.size:
-        raise Refused(f"the copy of {image.path} is not of the same size")
     status = os.fstat(image.fd)
     if not os.path.samestat(status, os.stat(image.path)):
         raise Refused(f"{image.path} was replaced meanwhile")

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..access import lend
+from ..temporary import SUFFIX
 from .job import Job, Method
 from .outside import lacks_program, result, run
 from .reclaim import reclaim
-from .second import SUFFIX, lacks_holes, lacks_room, second_file
+from .second import lacks_holes, lacks_room, second_file
 
 
 def lacks(job: Job) -> str | None:
