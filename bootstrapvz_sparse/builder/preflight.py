@@ -39,9 +39,10 @@ def problems(info: Any, tasks: set[Any]) -> Iterator[str]:
 def _missing_programs(info: Any, tasks: set[Any]) -> Iterator[str]:
     from bootstrapvz.common.tasks import host
 
-    for task in tasks:  # bootstrap-vz's own tasks that say which programs they need
-        if host.CheckExternalCommands in task.successors:
-            task.run(info)
+    # the tasks that say which programs are needed, those that change what others said at last
+    saying = [task for task in tasks if host.CheckExternalCommands in task.successors]
+    for task in sorted(saying, key=lambda task: len(task.predecessors)):
+        task.run(info)
     needed = {**ALWAYS, **info.host_dependencies}
     if info.manifest.volume["backing"] != "folder":
         needed.update(FORMAT)
@@ -60,7 +61,9 @@ def _release(info: Any) -> Iterator[str]:
 def _destination(info: Any, tasks: set[Any]) -> Iterator[str]:
     from bootstrapvz.common.tasks import image
 
-    if image.MoveImage in tasks:
+    from ..tasks import move
+
+    if tasks & {image.MoveImage, move.MoveSparse}:
         name = info.manifest.name.format(**info.manifest_vars)
         path = Path(info.manifest.bootstrapper["workspace"], f"{name}.{info.volume.extension}")
         if os.path.lexists(path):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from bootstrapvz.base import Task
 from bootstrapvz.common import phases
 from bootstrapvz.common.exceptions import TaskError
-from bootstrapvz.common.tasks import volume
+from bootstrapvz.common.tasks import loopback
 
 from ..image.extents import allocated
-from .ledger import ledger
 
 
 class CreateSparse(Task):
@@ -20,17 +20,19 @@ class CreateSparse(Task):
 
     description = "Creating a sparse volume"
     phase = phases.volume_creation
-    successors = [volume.Attach]
+    successors = [loopback.Create]  # which is not run: before all that comes after it
 
     @classmethod
     def run(cls, info: Any) -> None:
-        book = ledger(info)
         image = Path(info.workspace, f"volume.{info.volume.extension}")
+        size = int(info.volume.size.bytes)
         image.open("xb").close()  # never over a file that is there
         try:
-            info.volume.create(str(image))  # GNU truncate
+            if shutil.which("truncate"):
+                info.volume.create(str(image))
+            else:
+                _create_without_truncate(info.volume, image, size)
             status = os.stat(image)
-            size = int(info.volume.size.bytes)
             if (status.st_size, allocated(status)) != (size, 0):
                 raise TaskError(
                     f"{image} was created with {status.st_size} bytes, {allocated(status)} of them "
@@ -39,4 +41,11 @@ class CreateSparse(Task):
         except BaseException:
             image.unlink()
             raise
-        book.measure("created", image)
+
+
+def _create_without_truncate(volume: Any, image: Path, size: int) -> None:
+    """By the system call that truncate(1) makes; the volume becomes what ``create`` makes it."""
+    os.truncate(image, size)
+    volume.image_path = str(image)
+    volume.fsm.current = "detached"
+    volume._after_create(None)

@@ -1,15 +1,22 @@
-"""The ledger of the build."""
+"""The ledger of the build: begun, shown, and written to a file."""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+from pathlib import Path
 from typing import Any
 
 from bootstrapvz.base import Task
 from bootstrapvz.common import phases
-from bootstrapvz.common.tasks import workspace
+from bootstrapvz.common.exceptions import TaskError
+from bootstrapvz.common.tasks import volume, workspace
 
+from ..image.peak import Peak
 from ..image.report import Ledger
+from ..image.temporary import temporary
+from ..settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +28,71 @@ def ledger(info: Any) -> Ledger:
     return book
 
 
+def remark(info: Any, text: str) -> None:
+    """Say something that the user should know, now and below the ledger."""
+    log.warning("%s", text)
+    ledger(info).notes.append(text)
+
+
+def show(info: Any) -> None:
+    """Show the ledger as it is now."""
+    log.info("%s", ledger(info).table())
+
+
+def write(info: Any, image: str | None) -> None:
+    """Write the ledger to the file that the manifest names, if any; ``image`` is the result."""
+    path = _report(info)
+    if path is None:
+        return
+    with temporary(path) as file:
+        file.write_text(json.dumps(ledger(info).json(image), indent=2) + "\n")
+        file.chmod(0o644)
+        os.replace(file, path)
+
+
+def _report(info: Any) -> Path | None:
+    settings = Settings.of(info.manifest.plugins)
+    if settings.report is None:
+        return None
+    return Path(settings.report.format(**info.manifest_vars)).absolute()
+
+
+class CheckReport(Task):
+    """That the file can be written, before anything is created."""
+
+    description = "Checking the path of the report"
+    phase = phases.validation
+
+    @classmethod
+    def run(cls, info: Any) -> None:
+        try:
+            path = _report(info)
+            assert path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise TaskError(f"plugins.sparse.report: {path} is a directory")
+            with temporary(path) as file:
+                file.unlink()
+        except OSError as error:
+            raise TaskError(f"plugins.sparse.report: {path}: {error.strerror}") from error
+        except (AttributeError, KeyError, IndexError, ValueError) as error:
+            raise TaskError(f"plugins.sparse.report: no such placeholder: {error}") from error
+
+
+class Begin(Task):
+    """The first entry, however the volume was created, and the watch on its peak."""
+
+    description = "Beginning the ledger"
+    phase = phases.volume_creation
+    predecessors = [volume.Attach]
+
+    @classmethod
+    def run(cls, info: Any) -> None:
+        image = Path(info.volume.image_path)
+        ledger(info).measure("created", image)
+        info._bootstrapvz_sparse["peak"] = Peak(image)
+
+
 class Show(Task):
     """The last word of a build."""
 
@@ -30,4 +102,5 @@ class Show(Task):
 
     @classmethod
     def run(cls, info: Any) -> None:
-        log.info("%s", ledger(info).table())
+        show(info)
+        write(info, getattr(info.volume, "image_path", None))  # none where a tarball was made

@@ -19,6 +19,7 @@ import bootstrapvz_sparse
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.image.extents import allocated
 from tests.build.boot import boot
+from tests.build.tree import differences, tree
 from tests.e2fsprogs import debugfs
 from tests.loop.mounting import fill, mounted
 from tests.manifests import write
@@ -26,7 +27,7 @@ from tests.manifests import write
 pytestmark = pytest.mark.build
 
 MANIFESTS = Path(__file__).parent.parent.parent / "manifests"
-PLUGINS = Path(__file__).parent / "plugins"
+PLUGINS = Path(__file__).parent.parent / "plugins"
 ASSETS = Path(bootstrapvz_sparse.__file__).parent / "upstream" / "assets"
 COMMAND = [sys.executable, "-m", "bootstrapvz_sparse.cli", "build", "--log", "log"]
 
@@ -79,7 +80,8 @@ def test_ledger(built: Build) -> None:
     lines = built.said.splitlines()
     start = next(i for i, line in enumerate(lines) if line.split()[:1] == ["stage"])
     stages = [line.split()[0] for line in lines[start + 1 :]]
-    assert stages == ["created", "built", "sparsified"]  # and no remark: nothing was left alone
+    # and no remark: nothing was left alone
+    assert stages == ["created", "built", "sparsified", "moved", "at", "verified:", "verified:"]
     assert re.match(r"created +2\.0 GiB +0 B ", lines[start + 1])
     assert re.search(r"^Installing packages \.\.\. \d+\.\d s$", built.said, re.M)
 
@@ -112,6 +114,18 @@ def test_boots(built: Build) -> None:
     print(f"login prompt after {seconds:.0f} s")
     assert "FAILED" not in console
     assert "generate-ssh-host" in console  # systemd cuts names that are long
+
+
+@pytest.mark.parametrize("built", ["trixie"], indirect=True)
+def test_scratch_changes_no_file(built: Build, tmp_path: Path) -> None:
+    manifest = yaml.safe_load((MANIFESTS / "kvm-trixie.yml").read_text())
+    manifest["plugins"]["sparse"] = {"scratch": False, "reclaim": "metadata"}
+    (tmp_path / "manifest.yml").write_text(yaml.safe_dump(manifest))
+    subprocess.run([*COMMAND, "manifest.yml"], cwd=tmp_path, check=True, capture_output=True)
+    [image] = (tmp_path / "images").iterdir()
+    files = tree(built.image, tmp_path / "mounted")
+    assert len(files) > 10_000
+    assert differences(files, tree(image, tmp_path / "mounted")) == []
 
 
 @pytest.mark.parametrize("label", ["dos", "gpt"])

@@ -1,145 +1,122 @@
-"""The plugin's tasks in bootstrap-vz's graph, and what its parts say."""
+"""What the parts of the plugin do that need no root, and what they say."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jsonschema
 import pytest
 
-import bootstrapvz_sparse
 from bootstrapvz_sparse import upstream
+from bootstrapvz_sparse.image.peak import INTERVAL, Peak
 from bootstrapvz_sparse.image.report import Ledger, human
-from bootstrapvz_sparse.settings import Settings
 
 upstream.install()
 
-from bootstrapvz.base.bootstrapinfo import BootstrapInformation  # noqa: E402
-from bootstrapvz.base.manifest import Manifest  # noqa: E402
-from bootstrapvz.base.tasklist import TaskList, load_tasks  # noqa: E402
-from bootstrapvz.common.tasks import loopback, volume, workspace  # noqa: E402
+from bootstrapvz.common.exceptions import TaskError  # noqa: E402
 
-from bootstrapvz_sparse.tasks import create, ledger, sparsify  # noqa: E402
-from tests.manifests import write  # noqa: E402
+from bootstrapvz_sparse.tasks import create, host, ledger  # noqa: E402
+
+SCHEMA = Path(__file__).parent.parent.parent / "docs" / "ledger.schema.json"
 
 
-def manifest_with(folder: Path, changes: dict[str, Any]) -> Any:
-    return Manifest(path=str(write(folder, changes)))
+SIZE = 1 << 30
 
 
-def scheduled(manifest: Any) -> list[Any]:
-    tasklist = TaskList(load_tasks("resolve_tasks", manifest))
-    tasklist.run(info=BootstrapInformation(manifest=manifest), dry_run=True)
-    completed: list[Any] = tasklist.tasks_completed
-    return completed
+class Volume:
+    """As bootstrap-vz's, whose ``create`` runs truncate(1)."""
+
+    extension = "raw"
+    size = SimpleNamespace(bytes=SIZE)
+
+    def __init__(self, create: Callable[[str], object]) -> None:
+        self.create = create
+        self.fsm = SimpleNamespace(current="nonexistent")
+        self.image_path = ""
+        self.root_exists = False
+
+    def _after_create(self, event: None) -> None:
+        self.root_exists = True
 
 
-def test_tasks_with_the_block_and_without(tmp_path: Path) -> None:
-    without = set(scheduled(manifest_with(tmp_path, {"plugins": {}})))
-    with_block = scheduled(manifest_with(tmp_path, {}))
-    added = {create.CreateSparse, sparsify.Sparsify, ledger.Show}
-    assert set(with_block) == without - {loopback.Create} | added
-    order = [create.CreateSparse, volume.Attach, volume.Detach, sparsify.Sparsify]
-    order += [workspace.DeleteWorkspace, ledger.Show]
-    assert sorted(order, key=with_block.index) == order
-    assert with_block[-1] is ledger.Show
+def info_with(folder: Path, create: Callable[[str], object]) -> SimpleNamespace:
+    return SimpleNamespace(workspace=str(folder), volume=Volume(create))
 
 
-def test_declared_edges() -> None:
-    assert volume.Attach in create.CreateSparse.successors
-    assert volume.Detach in sparsify.Sparsify.predecessors
-    assert workspace.DeleteWorkspace in ledger.Show.predecessors
-
-
-@pytest.mark.parametrize("order", [["sparse", "prebootstrapped"], ["prebootstrapped", "sparse"]])
-def test_a_copied_image_is_not_created(tmp_path: Path, order: list[str]) -> None:
-    blocks: dict[str, dict[str, str]] = {"sparse": {}, "prebootstrapped": {"image": "/x"}}
-    manifest = manifest_with(tmp_path, {"plugins": {}})
-    manifest.plugins = {name: blocks[name] for name in order}
-    from bootstrapvz.plugins import prebootstrapped
-
-    modules = {"sparse": bootstrapvz_sparse, "prebootstrapped": prebootstrapped}
-    manifest.modules["plugins"] = [modules[name] for name in order]
-    tasks = scheduled(manifest)
-    assert create.CreateSparse not in tasks
-    assert loopback.Create not in tasks
-    assert sparsify.Sparsify in tasks
-
-
-def test_rollback_deletes_the_volume(tmp_path: Path) -> None:
-    manifest = manifest_with(tmp_path, {})
-    for completed, expected in (
-        ([create.CreateSparse], {volume.Delete}),
-        ([create.CreateSparse, volume.Attach], {volume.Delete, volume.Detach}),
-        ([create.CreateSparse, volume.Delete], set()),
-        ([], set()),
-    ):
-
-        def counter_task(tasks: set[Any], task: Any, counter: Any, done: Any = completed) -> None:
-            if task in done and counter not in done:
-                tasks.add(counter)
-
-        tasks = load_tasks("resolve_rollback_tasks", manifest, completed, counter_task)
-        assert tasks == expected
-
-
-def volume_of(size: int, make: Any) -> SimpleNamespace:
-    sizes = SimpleNamespace(bytes=size)
-    return SimpleNamespace(extension="raw", size=sizes, create=make)
+@pytest.fixture(autouse=True)
+def truncate_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
 
 
 def test_created_sparse(tmp_path: Path) -> None:
-    info = SimpleNamespace(workspace=str(tmp_path), _bootstrapvz_sparse={})
-    info.volume = volume_of(1 << 30, lambda path: os.truncate(path, 1 << 30))
+    create.CreateSparse.run(info_with(tmp_path, lambda path: os.truncate(path, SIZE)))
+    status = os.stat(tmp_path / "volume.raw")
+    assert (status.st_size, status.st_blocks) == (SIZE, 0)
+
+
+def test_created_without_truncate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    info = info_with(tmp_path, lambda path: pytest.fail("truncate is not there"))
     create.CreateSparse.run(info)
     status = os.stat(tmp_path / "volume.raw")
-    assert (status.st_size, status.st_blocks) == (1 << 30, 0)
-    [entry] = ledger.ledger(info).entries
-    assert (entry.stage, entry.apparent, entry.allocated) == ("created", 1 << 30, 0)
+    assert (status.st_size, status.st_blocks) == (SIZE, 0)
+    assert info.volume.fsm.current == "detached" and info.volume.root_exists
+    assert info.volume.image_path == str(tmp_path / "volume.raw")
 
 
-def test_never_created_over_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("truncate", [True, False])
+def test_never_created_over_a_file(
+    tmp_path: Path, truncate: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not truncate:
+        monkeypatch.setattr(shutil, "which", lambda program: None)
     (tmp_path / "volume.raw").write_text("somebody's")
-    info = SimpleNamespace(workspace=str(tmp_path), _bootstrapvz_sparse={})
-    info.volume = volume_of(1 << 30, lambda path: os.truncate(path, 1 << 30))
     with pytest.raises(FileExistsError):
-        create.CreateSparse.run(info)
+        create.CreateSparse.run(info_with(tmp_path, lambda path: os.truncate(path, SIZE)))
     assert (tmp_path / "volume.raw").read_text() == "somebody's"
 
 
-@pytest.mark.parametrize("content", [b"x" * 8192, b"x" * 100])
-def test_a_volume_that_is_not_sparse_is_refused(tmp_path: Path, content: bytes) -> None:
-    info = SimpleNamespace(workspace=str(tmp_path), _bootstrapvz_sparse={})
-
+@pytest.mark.parametrize("size", [SIZE, 8192, 100])
+def test_a_volume_that_is_not_sparse_is_refused(tmp_path: Path, size: int) -> None:
     def fill(path: str) -> None:
-        Path(path).write_bytes(content)
+        Path(path).write_bytes(b"x" * min(size, 8192))
+        os.truncate(path, size)
         with open(path, "rb") as file:
             os.fsync(file.fileno())
 
-    info.volume = volume_of(8192, fill)
-    with pytest.raises(Exception, match="was created with"):
-        create.CreateSparse.run(info)
+    with pytest.raises(TaskError, match="was created with"):
+        create.CreateSparse.run(info_with(tmp_path, fill))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_settings() -> None:
-    assert Settings.of({"sparse": {}}) == Settings(reclaim="auto", sparsify="auto")
-    assert Settings.of({"sparse": {"reclaim": "none"}}).reclaim == "none"
+def test_programs_that_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def needed(block: dict[str, Any], backing: str = "raw") -> set[str]:
+        info = SimpleNamespace(host_dependencies={"truncate": "coreutils", "losetup": "mount"})
+        info.manifest = SimpleNamespace(plugins={"sparse": block}, volume={"backing": backing})
+        host.AddRequiredCommands.run(info)
+        return set(info.host_dependencies)
 
-
-def test_schema_and_settings_agree() -> None:
-    import dataclasses
-
-    import yaml
-
-    schema = yaml.safe_load(bootstrapvz_sparse.SCHEMA.read_text())
-    keys = schema["properties"]["plugins"]["properties"]["sparse"]["properties"]
-    assert set(keys) == {field.name for field in dataclasses.fields(Settings)}
-    for name, key in keys.items():
-        assert key["title"] and key["description"]
-        assert Settings().__dict__[name] == key["enum"][0]
+    always = {"truncate", "losetup", "blkid", "sfdisk"}
+    assert needed({}) == always
+    assert needed({"reclaim": "zerofree"}) == always | {"zerofree"}
+    assert needed({"reclaim": "discard", "sparsify": "dig-holes"}) == (
+        always | {"fstrim", "fallocate"}
+    )
+    assert needed({"sparsify": "virt-sparsify"}) == always | {"virt-sparsify"}
+    assert needed({"sparsify": "command", "sparsify_command": "'my tool' -x"}) == always
+    assert needed({}, "vdi") == always | {"qemu-img"}
+    assert needed({"sparsify": "none"}, "vdi") == always
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    assert needed({}) == always - {"truncate"}  # CreateSparse does without
+    with pytest.raises(TaskError, match="sparse.sparsify_command: there is no program my tool"):
+        needed({"sparsify": "command", "sparsify_command": "'my tool' -x"})
 
 
 def test_ledger(tmp_path: Path) -> None:
@@ -151,13 +128,103 @@ def test_ledger(tmp_path: Path) -> None:
     with image.open("r+b") as file:
         file.write(b"x" * (1 << 20))
         os.fsync(file.fileno())
-    book.measure("built", image)
+    book.measure("built", image, method="quick")
     book.notes.append("a remark")
-    head, created, built, note = book.table().splitlines()
+    book.verified.append("all of it")
+    book.peak = 2 << 20
+    head, created, built, peak, verified, note = book.table().splitlines()
     assert head.split() == ["stage", "apparent", "allocated", "seconds"]
     assert created.split() == ["created", "3.0", "MiB", "0", "B", "0.0"]
-    assert built.split() == ["built", "3.0", "MiB", "1.0", "MiB", "0.0"]
+    assert built.split() == ["built", "3.0", "MiB", "1.0", "MiB", "0.0", "quick"]
+    assert peak.split() == ["at", "most", "2.0", "MiB"]
+    assert verified == "verified: all of it"
     assert note == "a remark"
+
+
+def test_peak(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(b"")
+    peak = Peak(image)
+    with image.open("r+b") as file:
+        file.write(b"x" * (1 << 20))
+        os.fsync(file.fileno())
+        deadline = time.monotonic() + 50 * INTERVAL
+        while not peak.bytes and time.monotonic() < deadline:
+            time.sleep(INTERVAL / 4)
+    image.write_bytes(b"y" * 4096)
+    peak.stop()
+    assert 1 << 20 <= peak.bytes < 2 << 20
+
+
+def test_peak_of_an_image_that_goes(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(b"x" * 4096)
+    peak = Peak(image)
+    image.unlink()
+    peak._thread.join(50 * INTERVAL)
+    assert not peak._thread.is_alive()
+
+
+def reported(tmp_path: Path, report: str, *, image_path: str | None = "/images/x.raw") -> Any:
+    """The file that is written of a build's ledger."""
+    info = SimpleNamespace(_bootstrapvz_sparse={}, manifest_vars={"system": {"release": "trixie"}})
+    info.manifest = SimpleNamespace(plugins={"sparse": {"report": str(tmp_path / report)}})
+    info.volume = SimpleNamespace(**({"image_path": image_path} if image_path else {}))
+    ledger.CheckReport.run(info)
+    (tmp_path / "image").write_bytes(b"x" * 4096)
+    book = ledger.ledger(info)
+    book.measure("created", tmp_path / "image")
+    book.measure("sparsified", tmp_path / "image", method="punch")
+    book.peak, book.limit = 8192, 1 << 20
+    book.verified.append("a proof")
+    ledger.remark(info, "a remark")
+    ledger.Show.run(info)
+    path = Path(str(tmp_path / report).format(**info.manifest_vars))
+    assert not [other for other in path.parent.iterdir() if other.name.startswith(".")]
+    return json.loads(path.read_text())
+
+
+def test_report(tmp_path: Path) -> None:
+    data = reported(tmp_path, "a/b/{system[release]}.json")
+    jsonschema.validate(data, json.loads(SCHEMA.read_text()))
+    assert (tmp_path / "a" / "b" / "trixie.json").stat().st_mode & 0o777 == 0o644
+    assert [stage["stage"] for stage in data["stages"]] == ["created", "sparsified"]
+    assert data["stages"][1]["method"] == "punch" and data["stages"][0]["method"] is None
+    assert (data["peak"], data["limit"]) == (8192, {"allocated": 1 << 20})
+    assert (data["verified"], data["notes"]) == (["a proof"], ["a remark"])
+    assert data["image"] == "/images/x.raw"
+
+
+def test_report_of_an_image_that_became_a_tarball(tmp_path: Path) -> None:
+    data = reported(tmp_path, "x.json", image_path=None)
+    jsonschema.validate(data, json.loads(SCHEMA.read_text()))
+    assert data["image"] is None
+
+
+def test_the_schema_of_the_report_refuses_what_it_does_not_know() -> None:
+    schema = json.loads(SCHEMA.read_text())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**Ledger().json(None), "more": 1}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**Ledger().json(None), "version": 2}, schema)
+
+
+@pytest.mark.parametrize(
+    ("report", "message"),
+    [
+        ("file/x.json", "File exists"),
+        ("folder", "is a directory"),
+        ("{nonsense}.json", "no such placeholder: 'nonsense'"),
+        ("{.json", "no such placeholder"),
+    ],
+)
+def test_a_report_that_cannot_be_written(tmp_path: Path, report: str, message: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(TaskError, match=f"plugins.sparse.report: .*{message}"):
+        reported(tmp_path, report)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,359 @@
+"""Small builds with real mkfs, loop devices and mounts; failing at each task in turn, too.
+
+debootstrap and chroot are fakes: what is in the image does not matter here.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from bootstrapvz_sparse import upstream
+from bootstrapvz_sparse.builder import leftovers
+from bootstrapvz_sparse.cli import main
+from bootstrapvz_sparse.image.extents import allocated
+from tests.loop.mounting import run
+from tests.manifests import SMALL, write
+
+upstream.install()
+
+from bootstrapvz.base.bootstrapinfo import BootstrapInformation  # noqa: E402
+from bootstrapvz.base.main import run as bootstrap  # noqa: E402
+from bootstrapvz.base.manifest import Manifest  # noqa: E402
+from bootstrapvz.base.tasklist import TaskList, load_tasks  # noqa: E402
+
+from bootstrapvz_sparse.tasks import scratch  # noqa: E402
+
+pytestmark = pytest.mark.loop
+
+TESTS = Path(__file__).parent.parent
+SCHEMA = TESTS.parent / "docs" / "ledger.schema.json"
+CHANGES = {
+    "system.bootloader": "none",
+    "volume.partitions": {"type": "none", "root": {"filesystem": "ext4", "size": "64MiB"}},
+}
+BLOCK = {"reclaim": "discard", "limit": {"allocated": "1GiB"}, "report": "report.json"}
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("PATH", str(TESTS / "fakes"), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert not leftovers.mounts(tmp_path) and not leftovers.loop_devices(tmp_path)
+
+
+def manifest(folder: Path, block: dict[str, Any], **others: Any) -> Path:
+    return write(folder, {**CHANGES, "plugins": {"sparse": block, **others}})
+
+
+def tasks_of(block: dict[str, Any]) -> list[Any]:
+    """All tasks of the small build, in their order."""
+    data = copy.deepcopy(SMALL)
+    data["system"]["bootloader"] = "none"
+    data["plugins"]["sparse"] = block
+    parsed = Manifest(data=data)
+    tasklist = TaskList(load_tasks("resolve_tasks", parsed))
+    tasklist.run(info=BootstrapInformation(manifest=parsed), dry_run=True)
+    completed: list[Any] = tasklist.tasks_completed
+    return completed
+
+
+ALL = tasks_of(BLOCK)
+OURS = [
+    *[task for task in ALL if task.__module__.startswith("bootstrapvz_sparse")],
+    *[task for task in tasks_of({"reclaim": "zerofree"}) if task.__name__ == "Zerofree"],
+]
+
+
+class Failure(Exception):
+    pass
+
+
+@pytest.fixture
+def fails(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes a task fail once: before it has done anything, or when it has done all."""
+
+    def make(task: Any, error: BaseException, *, at_its_end: bool) -> None:
+        original, left = task.run, [error]
+
+        def failing(cls: Any, info: Any) -> None:
+            if at_its_end or not left:
+                original(info)
+            if left:
+                raise left.pop()
+
+        monkeypatch.setattr(task, "run", classmethod(failing))
+
+    return make
+
+
+def nothing_is_left(folder: Path) -> None:
+    images = folder / "images"
+    assert leftovers.mounts(folder) == []
+    assert leftovers.loop_devices(folder) == []
+    assert not images.exists() or list(images.iterdir()) == []
+
+
+@pytest.mark.parametrize("task", ALL, ids=repr)
+def test_by_the_rollback_of_bootstrap_vz_itself(
+    task: Any, tmp_path: Path, fails: Callable[..., None]
+) -> None:
+    """As with the maintained fork, where nobody sweeps after it: a failure between two tasks."""
+    fails(task, Failure("on purpose"), at_its_end=False)
+    parsed = Manifest(path=str(manifest(tmp_path, BLOCK)))
+    with pytest.raises(Failure, match="on purpose"):
+        bootstrap(parsed)
+    nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize("task", OURS, ids=lambda task: task.__name__)
+def test_interrupted_in_a_task_of_ours(
+    task: Any, tmp_path: Path, fails: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = BLOCK if task in ALL else {"reclaim": "zerofree"}
+    fails(task, KeyboardInterrupt(), at_its_end=True)
+    assert main(["build", "--log", "-", str(manifest(tmp_path, block))]) == 1
+    assert capsys.readouterr().err.endswith("bvz-sparse: error: interrupted\n")
+    nothing_is_left(tmp_path)
+
+
+def test_binding_that_fails_half_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, calls = scratch._copy, []
+
+    def failing(*, source: Path, destination: Path) -> None:
+        calls.append(source)
+        if len(calls) == 3:
+            raise Failure("on purpose")
+        original(source=source, destination=destination)
+
+    monkeypatch.setattr(scratch, "_copy", failing)
+    with pytest.raises(Failure):
+        bootstrap(Manifest(path=str(manifest(tmp_path, {}))))
+    nothing_is_left(tmp_path)
+
+
+def listing(image: Path, folder: Path) -> dict[str, tuple[str, int, int, int, int]]:
+    """Each file of the image: type, mode, owner, group and size."""
+    point = folder / "mounted"
+    point.mkdir()
+    run("mount", "-o", "loop,ro", image, point)
+    try:
+        found = {}
+        for path in [point, *point.rglob("*")]:
+            status = path.lstat()
+            size = status.st_size if path.is_file() else 0
+            kind = oct(status.st_mode)
+            name = str(path.relative_to(point))
+            found[name] = kind, status.st_mode, status.st_uid, status.st_gid, size
+        return found
+    finally:
+        run("umount", point)
+        point.rmdir()
+
+
+def built(folder: Path, block: dict[str, Any], **others: Any) -> Path:
+    assert main(["build", "--log", "-", str(manifest(folder, block, **others))]) == 0
+    [image] = (folder / "images").glob("*.raw")
+    run("e2fsck", "-fn", image)
+    return image
+
+
+@pytest.mark.parametrize("others", [{}, {"minimize_size": {}}], ids=["alone", "minimize_size"])
+def test_scratch_leaves_the_files_that_would_be_there(
+    tmp_path: Path, others: dict[str, Any]
+) -> None:
+    files = []
+    for name, scratch_folders in (("with", ["/tmp", "/var/cache/apt", "/var/lib/apt/lists"]),
+                                  ("without", False)):  # fmt: skip
+        folder = tmp_path / name
+        folder.mkdir()
+        image = built(folder, {"scratch": scratch_folders, "reclaim": "metadata"}, **others)
+        files.append(listing(image, tmp_path))
+    assert files[0] == files[1]
+    assert files[0]["tmp"][1] & 0o7777 == 0o1777
+    assert files[0]["var/cache/apt/archives/partial"][1] & 0o7777 == 0o700
+    assert ("var/lib/apt/lists/auxfiles" in files[0]) == (not others)  # it has folders of its own
+    assert not [name for name in files[0] if name.endswith((".deb", "Packages", "unpacked"))]
+
+
+def test_what_is_written_to_scratch_never_reaches_the_image(tmp_path: Path) -> None:
+    """With nothing reclaimed, all that was ever written is still there."""
+    block = {"reclaim": "none", "sparsify": "none", "report": "report.json"}
+    peaks = {}
+    for name, more in (("with", {}), ("without", {"scratch": False})):
+        folder = tmp_path / name
+        folder.mkdir()
+        built(folder, {**block, **more})
+        peaks[name] = json.loads((tmp_path / "report.json").read_text())["peak"]
+    # debootstrap's 4 MB and 2, apt's 3 and 5, and 2 in /tmp
+    assert peaks["without"] - peaks["with"] > 12_000_000
+
+
+def test_a_limit_that_is_kept(tmp_path: Path) -> None:
+    built(tmp_path, {"limit": {"allocated": "20MiB"}, "report": "report.json"})
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["limit"] == {"allocated": 20 << 20} and report["notes"] == []
+    assert report["image"] == str(tmp_path / "images" / "image.raw")
+    assert [stage["stage"] for stage in report["stages"]] == (
+        ["created", "built", "sparsified", "moved"]
+    )
+    assert report["verified"] == [
+        "the bytes in use are what they were",
+        "the filesystem: ext4 checks clean",
+    ]
+
+
+def test_a_limit_that_is_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    block = {"limit": {"allocated": "3MiB"}, "report": "report.json"}
+    assert main(["build", "--log", "-", str(manifest(tmp_path, block))]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert re.match(
+        r"bvz-sparse: error: plugins\.sparse\.limit\.allocated: the image has 4\.\d MiB allocated, "
+        r"1\.\d MiB more than 3\.0 MiB; its largest folders: /usr/bin 3\.\d MiB, ",
+        lines[-1],
+    )
+    assert lines.index("Rolling back") > next(
+        i for i, line in enumerate(lines) if line.startswith("sparsified")
+    )
+    report = json.loads((tmp_path / "report.json").read_text())
+    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    assert report["image"] is None and report["stages"][-1]["stage"] == "sparsified"
+    assert report["notes"] == [lines[-1].removeprefix("bvz-sparse: error: ")]
+    nothing_is_left(tmp_path)
+
+
+def test_a_report_that_nobody_can_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    path = manifest(tmp_path, {"report": "file/report.json"})
+    assert main(["build", "--log", "-", str(path)]) == 1
+    said = capsys.readouterr().err
+    assert "plugins.sparse.report" in said.splitlines()[-1]
+    assert "Creating a sparse volume" not in said
+
+
+def test_no_shell_runs_the_command(tmp_path: Path) -> None:
+    command = "echo ; touch one $(touch two) `touch three` >four '' |touch five"
+    built(tmp_path, {"sparsify": "command", "sparsify_command": command})
+    assert sorted(os.listdir(tmp_path)) == ["images", "manifest.yml"]
+
+
+def test_a_command_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    block = {"sparsify": "command", "sparsify_command": "no-such-program --fast"}
+    assert main(["build", "--log", "-", str(manifest(tmp_path, block))]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("plugins.sparse.sparsify_command: there is no program no-such-program")
+
+
+def test_a_command_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    block = {"sparsify": "command", "sparsify_command": "false"}
+    assert main(["build", "--log", "-", str(manifest(tmp_path, block))]) == 1
+    assert "false failed (1)" in capsys.readouterr().err.splitlines()[-1]
+    nothing_is_left(tmp_path)
+
+
+def test_a_command_that_changes_the_image(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = {"sparsify": "command", "sparsify_command": "truncate --size=-4096"}
+    assert main(["build", "--log", "-", str(manifest(tmp_path, block))]) == 1
+    assert "its size was 67108864 bytes and is 67104768" in capsys.readouterr().err
+    nothing_is_left(tmp_path)
+
+
+def test_copies_of_prebootstrapped_keep_their_holes(tmp_path: Path) -> None:
+    for name in ("first", "again"):
+        (tmp_path / name).mkdir()
+    built(tmp_path / "first", {}, prebootstrapped={})
+    [backup] = (tmp_path / "first" / "images").glob("*.backup")
+    assert allocated(backup.stat()) < 20 << 20  # of 64 MiB
+    settings = {"prebootstrapped": {"image": str(backup)}}
+    image = built(tmp_path / "again", {"report": "report.json"}, **settings)
+    [created, *_] = json.loads((tmp_path / "report.json").read_text())["stages"]
+    assert created["stage"] == "created" and created["allocated"] < 20 << 20
+    first = listing(tmp_path / "first" / "images" / "image.raw", tmp_path)
+    assert listing(image, tmp_path) == first
+
+
+def test_moved_from_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TESTS / "plugins"))
+    image = built(tmp_path, {"report": "report.json"}, tmpfs_workspace={})
+    *_, moved = json.loads((tmp_path / "report.json").read_text())["stages"]
+    assert moved["stage"] == "moved"
+    assert moved["allocated"] == allocated(image.stat()) < 8 << 20
+
+
+def test_never_over_an_image_that_has_come_meanwhile(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [move] = [task for task in ALL if task.__name__ == "MoveSparse"]
+    original, image = move.run, tmp_path / "images" / "image.raw"
+
+    def later(cls: Any, info: Any) -> None:
+        image.write_text("somebody's")
+        original(info)
+
+    monkeypatch.setattr(move, "run", classmethod(later))
+    assert main(["build", "--log", "-", str(manifest(tmp_path, {}))]) == 1
+    assert f"{image} is there already" in capsys.readouterr().err
+    assert image.read_text() == "somebody's"
+    assert os.listdir(tmp_path / "images") == ["image.raw"]
+
+
+def test_a_folder_that_is_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = scratch._make
+
+    def with_link(root: Path, folder: str) -> None:
+        (root / "srv").symlink_to("/var")
+        make(root, folder)
+
+    monkeypatch.setattr(scratch, "_make", with_link)
+    with pytest.raises(Exception, match=r"plugins\.sparse\.scratch: .*/srv is a symbolic link"):
+        bootstrap(Manifest(path=str(manifest(tmp_path, {"scratch": ["/srv/x"]}))))
+    nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "size"),
+    [
+        ("ext2", "64MiB"),
+        ("ext3", "64MiB"),
+        ("ext4", "64MiB"),
+        ("xfs", "300MiB"),
+        ("btrfs", "256MiB"),
+    ],
+)
+def test_blocks_are_discarded_as_files_are_deleted(
+    tmp_path: Path, filesystem: str, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = []
+
+    def look(info: Any) -> None:
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            if line.split()[4] == info.root:
+                options.append(line.split()[-1].split(","))
+
+    def watched(cls: Any, info: Any) -> None:
+        look(info)
+        original(info)
+
+    [unmount] = [task for task in ALL if task.__name__ == "UnmountRoot"]
+    original = unmount.run
+    monkeypatch.setattr(unmount, "run", classmethod(watched))
+    partitions = {"type": "none", "root": {"filesystem": filesystem, "size": size}}
+    path = write(tmp_path, {**CHANGES, "volume.partitions": partitions, "plugins": {"sparse": {}}})
+    assert main(["build", "--log", "-", str(path)]) == 0
+    assert options and "discard" in options[-1]
+    checks = {"xfs": ["xfs_repair", "-n"], "btrfs": ["btrfs", "check"]}
+    [image] = (tmp_path / "images").iterdir()
+    check = checks.get(filesystem, ["e2fsck", "-fn"])
+    subprocess.run([*check, image], check=True, capture_output=True)
