@@ -2,6 +2,8 @@
 # make boot [IMAGE=images/NAME.raw]                 boot it (by default the newest) in QEMU
 # make test                                         everything that this machine can test
 # make bench [OPTIONS="--rounds 3 --images 10GiB"]  against the other ways to make images sparse
+# make matrix [OPTIONS="--reclaim auto --sparsify punch,copy"]  every way to reclaim with every way to
+#                                                   sparsify, in real builds: an hour, 2 GiB in matrix/
 # make lint
 
 MANIFEST ?= manifests/kvm-bookworm.yml
@@ -24,7 +26,7 @@ apt = @set -- $(call missing,$(1)); test $$\# = 0 || { \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"; }
 
-.PHONY: image boot test bench lint install-build install-boot install-test install-bench
+.PHONY: image boot test bench matrix lint install-build install-boot install-test install-bench
 
 image: install-build $(VENV)/build
 	$(SUDO) $(VENV)/bin/bvz-sparse build --log images/log $(MANIFEST)
@@ -39,6 +41,9 @@ test: install-test lint
 # The engine needs nothing but Python itself.
 bench: install-bench
 	$(SUDO) $(PYTHON) -m tests.benchmark $(OPTIONS)
+
+matrix: install-test $(VENV)/test
+	$(SUDO) $(VENV)/bin/python -m tests.build.matrix matrix --boot $(OPTIONS)
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .

@@ -1,0 +1,56 @@
+"""Each way to reclaim, and most ways to sparsify, in real builds that go on from one system.
+
+``make matrix`` does all of them with one another, and boots each image.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.build.matrix import installed, variant
+from tests.build.tree import File, differences, tree
+
+pytestmark = pytest.mark.build
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("matrix")
+    (folder / "images").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def backup(folder: Path) -> Path:
+    return installed(folder)
+
+
+@pytest.fixture(scope="module")
+def plain(folder: Path, backup: Path) -> dict[str, File]:
+    """The files of an image that nothing is done about."""
+    image, _ = variant(folder, backup, "none", "none")
+    files = tree(image, folder / "mounted")
+    image.unlink()
+    return files
+
+
+@pytest.mark.parametrize(
+    ("reclaim", "sparsify"),
+    [("auto", "auto"), ("metadata", "qemu-img"), ("discard", "copy"), ("zerofree", "dig-holes")],
+)
+def test_the_same_files(
+    reclaim: str, sparsify: str, folder: Path, backup: Path, plain: dict[str, File]
+) -> None:
+    image, ledger = variant(folder, backup, reclaim, sparsify)
+    assert len(plain) > 10_000
+    assert differences(plain, tree(image, folder / "mounted")) == []
+    image.unlink()
+    stages = {stage["stage"]: stage for stage in ledger["stages"]}
+    assert stages["sparsified"]["method"] == (sparsify if sparsify != "auto" else "punch")
+    assert stages["sparsified"]["allocated"] < stages["built"]["allocated"]
+    assert ledger["notes"] == []
+    assert ledger["verified"][0] == "the bytes in use are what they were"
+    if reclaim == "auto":
+        assert ledger["peak"] <= 1.1 * stages["built"]["allocated"]
