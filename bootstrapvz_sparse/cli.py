@@ -36,10 +36,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_build(commands)
     _add_sparsify(commands)
     _add_inspect(commands)
+    _add_tarball(commands)
+    _add_check(commands)
     return parser
 
 
 def _add_build(commands: Any) -> None:
+    from .upstream.partitions import MAPPERS
+
     build = commands.add_parser("build", help="build the image that a manifest describes")
     build.add_argument("manifest", type=Path, metavar="MANIFEST")
     build.add_argument(
@@ -54,6 +58,13 @@ def _add_build(commands: Any) -> None:
         "--pause-on-error", action="store_true", help="wait for Enter before the rollback"
     )
     build.add_argument("--color", choices=["auto", "always", "never"], default="auto")
+    build.add_argument(
+        "--partition-mapper",
+        choices=MAPPERS,
+        default="auto",
+        help="what maps the partitions of the volume: kpartx, which needs device-mapper, or a "
+        "loop device each (default: %(default)s: kpartx where that works)",
+    )
     build.set_defaults(run=_build)
 
 
@@ -106,6 +117,35 @@ def _add_inspect(commands: Any) -> None:
     inspect.set_defaults(run=_inspect)
 
 
+def _add_tarball(commands: Any) -> None:
+    from .image.tarball import COMPRESSORS
+
+    tarball = commands.add_parser(
+        "tarball", help="pack a raw image as Google Compute Engine imports it, and check that"
+    )
+    tarball.add_argument("image", type=Path, metavar="IMAGE")
+    tarball.add_argument("tarball", type=Path, metavar="OUT.tar.gz")
+    tarball.add_argument(
+        "--compressor",
+        choices=COMPRESSORS,
+        default="auto",
+        help="default: %(default)s: pigz where it is installed",
+    )
+    tarball.add_argument("--level", type=int, choices=range(1, 10), metavar="1..9")
+    tarball.set_defaults(run=_tarball)
+
+
+def _add_check(commands: Any) -> None:
+    check = commands.add_parser(
+        "check", help="read a tarball back as Google Compute Engine does, and say what is wrong"
+    )
+    check.add_argument("tarball", type=Path, metavar="TARBALL")
+    check.add_argument(
+        "image", type=Path, nargs="?", metavar="IMAGE", help="that must be the disk in it"
+    )
+    check.set_defaults(run=_check)
+
+
 def _size(text: str) -> int:
     try:
         return sizes.parse(text)
@@ -126,6 +166,7 @@ def _build(options: argparse.Namespace) -> int:
                 pause_on_error=options.pause_on_error,
                 colour=options.color == "always"
                 or (options.color == "auto" and sys.stderr.isatty()),
+                partition_mapper=options.partition_mapper,
             )
         )
     except BuildError as error:
@@ -185,6 +226,50 @@ def _inspect(options: argparse.Namespace) -> int:
     return _each(options, one, as_json=inspection_json, as_text=as_text)
 
 
+def _tarball(options: argparse.Namespace) -> int:
+    from .image.tarball import write
+
+    def work(image: Path) -> Any:
+        return write(image, options.tarball, compressor=options.compressor, level=options.level)
+
+    return _packed(options.image, work, options.tarball)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from .image.tarball import check
+
+    return _packed(options.tarball, lambda path: check(path, options.image), options.tarball)
+
+
+def _packed(path: Path, work: Callable[[Path], Any], tarball: Path) -> int:
+    """Do ``work`` on ``path``, and tell of the tarball."""
+    from .image.report import human
+
+    with termination_interrupts():
+        found = _attempt(path, work)
+    if found is None:
+        return 1
+    sizes = (
+        f"{human(found.size)}, a disk of {human(found.disk)}, {human(found.stored)} of it stored"
+    )
+    _print(f"{printable(str(tarball))}: {sizes}")
+    return 0
+
+
+def _attempt(path: Path, work: Callable[[Path], Any]) -> Any:
+    """What ``work`` returns; None where it fails, and why on stderr."""
+    from .image.access import Refused
+    from .image.holes import NotSupported
+    from .image.programs import Missing
+    from .image.verify import Changed
+
+    try:
+        return work(path)
+    except (Refused, NotSupported, Changed, Missing, OSError) as error:
+        _complain(path, error)
+        return None
+
+
 def _each(
     options: argparse.Namespace,
     work: Callable[[Path], Any],
@@ -193,17 +278,11 @@ def _each(
     as_text: Callable[[Any], str] | None,
 ) -> int:
     """Do ``work`` on every image, whatever happens to the others, and print what came of it."""
-    from .image.access import Refused
-    from .image.holes import NotSupported
-    from .image.verify import Changed
-
     done, status = [], 0
     with termination_interrupts():
         for path in options.images:
-            try:
-                result = work(path)
-            except (Refused, NotSupported, Changed, OSError) as error:
-                _complain(path, error)
+            result = _attempt(path, work)
+            if result is None:
                 status = 1
                 continue
             if options.json:

@@ -19,6 +19,7 @@ import yaml
 
 from .. import upstream
 from ..signals import handlers, termination_interrupts
+from ..upstream import partitions
 from . import leftovers
 from .console import ConsoleHandler
 from .preflight import problems
@@ -35,7 +36,10 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """The options of bootstrap-vz itself; ``log`` is a folder, or None for no log file."""
+    """The options of bootstrap-vz itself; ``log`` is a folder, or None for no log file.
+
+    ``partition_mapper`` is one of :data:`..upstream.partitions.MAPPERS`.
+    """
 
     manifest: Path
     log: Path | None = Path("/var/log/bootstrap-vz")
@@ -43,6 +47,7 @@ class Options:
     dry_run: bool = False
     pause_on_error: bool = False
     colour: bool = False
+    partition_mapper: str = "auto"
 
 
 def build(options: Options) -> None:
@@ -53,6 +58,7 @@ def build(options: Options) -> None:
     _prepare_environment()
     try:
         upstream.install()
+        partitions.install(options.partition_mapper)
     except ImportError as error:
         raise BuildError(str(error)) from error
     if os.geteuid() != 0 and not options.dry_run:
@@ -212,6 +218,7 @@ def _roll_back(info: Any, tasklist: Any) -> None:
         TaskList(tasks).run(info=info, dry_run=False)
     except Exception as error:
         log.exception(error)
+    partitions.clean_up()
     for line in leftovers.release(workspace):
         log.error(line)
     if not leftovers.mounts(workspace):

@@ -97,6 +97,8 @@ def sparsify(
     after = before - plan.gain if dry_run else allocated(os.stat(image.path))
     if kept := total(intersection(found.shared, plan.holes)):
         image.notes.append(f"{human(kept)} of it stay on the disk: other files share the blocks")
+    if note := _misaligned(plan):
+        image.notes.append(note)
     return Report(
         path=image.path,
         method=name,
@@ -108,6 +110,22 @@ def sparsify(
         scanned=scan.done,
         verified=tuple(verified),
         notes=tuple(image.notes),
+    )
+
+
+def _misaligned(plan: Plan) -> str | None:
+    """What partitions that begin within a block cost, where that is over 1 % of the image."""
+    survey = plan.survey
+    astray = [r.partition for r in survey.regions if r.partition.start % survey.block]
+    if not astray:
+        return None
+    unneeded = intersection(survey.data, survey.unneeded)
+    lost = total(unneeded) - total(intersection(unneeded, plan.holes))
+    if lost * 100 <= survey.size:
+        return None
+    return (
+        f"{human(lost)} that nobody needs cannot become holes: {astray[0]} begins at byte "
+        f"{astray[0].start}; one that begins at a multiple of 1 MiB loses nothing"
     )
 
 
@@ -129,7 +147,7 @@ def _verify(image: Image, fd: int, scan: Scan, *, mounted: bool) -> list[str]:
         compare(fd, scan.survey, scan.digest)
         verified.append("the bytes in use are what they were")
     for region in scan.survey.regions:
-        if region.trouble:
+        if region.trouble or region.partition.filesystem == "swap":  # nothing to check there
             continue
         try:
             wrong = check(image, fd, region.partition)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -16,7 +17,7 @@ from bootstrapvz_sparse.image.access import opened
 from bootstrapvz_sparse.image.extents import allocated, total
 from bootstrapvz_sparse.image.partitions import SECTOR, Partition, Table, read
 from bootstrapvz_sparse.image.sparsify import sparsify
-from tests.e2fsprogs import check
+from tests.e2fsprogs import check, debugfs
 from tests.loop.mounting import mounted, run
 from tests.loop.test_ext import fill, mke2fs, read_back
 from tests.unable import unable
@@ -281,3 +282,25 @@ def test_swap_that_is_left_alone(offset: int, content: bytes, tmp_path: Path) ->
     before = path.read_bytes()
     assert "left alone" in sparsify(path).notes[0]
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("start", [1, 2048])
+def test_alignment_that_costs_much_is_remarked(start: int, tmp_path: Path) -> None:
+    """Each second block of 4 KiB free: none of them lies on a whole block of the file below."""
+    mke2fs(tmp_path / "ext", ["-t", "ext2", "-b", "4096"], size=40 * MIB)
+    names = [f"f{number}" for number in range(2000)]
+    (tmp_path / "content").write_bytes(b"x" * 4096)
+    debugfs(tmp_path / "ext", *(f"write {tmp_path / 'content'} {name}" for name in names))
+    debugfs(tmp_path / "ext", *(f"rm {name}" for name in names[::2]))
+    path = partitioned(tmp_path / "image", f"label: dos\nstart={start}, size={40 * MIB // 512}\n")
+    put(path, tmp_path / "ext", start)
+    notes = sparsify(path).notes
+    if start == 2048:
+        assert notes == ()
+    else:
+        [note] = notes
+        assert re.fullmatch(
+            r"\d\.\d MiB that nobody needs cannot become holes: partition 1 begins at byte 512; "
+            "one that begins at a multiple of 1 MiB loses nothing",
+            note,
+        )

@@ -5,35 +5,27 @@ debootstrap and chroot are fakes: what is in the image does not matter here.
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from bootstrapvz.base.main import run as bootstrap
+from bootstrapvz.base.manifest import Manifest
 
-from bootstrapvz_sparse import upstream
-from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated
+from bootstrapvz_sparse.tasks import scratch
 from tests.loop.mounting import run
-from tests.manifests import SMALL, write
+from tests.loop.small import Failure, nothing_is_left, tasks_of
+from tests.manifests import write
 
-upstream.install()
-
-from bootstrapvz.base.bootstrapinfo import BootstrapInformation  # noqa: E402
-from bootstrapvz.base.main import run as bootstrap  # noqa: E402
-from bootstrapvz.base.manifest import Manifest  # noqa: E402
-from bootstrapvz.base.tasklist import TaskList, load_tasks  # noqa: E402
-
-from bootstrapvz_sparse.tasks import scratch  # noqa: E402
-
-pytestmark = pytest.mark.loop
+pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes")]
 
 TESTS = Path(__file__).parent.parent
 SCHEMA = TESTS.parent / "docs" / "ledger.schema.json"
@@ -44,64 +36,19 @@ CHANGES = {
 BLOCK = {"reclaim": "discard", "limit": {"allocated": "1GiB"}, "report": "report.json"}
 
 
-@pytest.fixture(autouse=True)
-def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setenv("PATH", str(TESTS / "fakes"), prepend=os.pathsep)
-    monkeypatch.chdir(tmp_path)
-    yield
-    assert not leftovers.mounts(tmp_path) and not leftovers.loop_devices(tmp_path)
-
-
 def manifest(folder: Path, block: dict[str, Any], **others: Any) -> Path:
     return write(folder, {**CHANGES, "plugins": {"sparse": block, **others}})
 
 
-def tasks_of(block: dict[str, Any]) -> list[Any]:
-    """All tasks of the small build, in their order."""
-    data = copy.deepcopy(SMALL)
-    data["system"]["bootloader"] = "none"
-    data["plugins"]["sparse"] = block
-    parsed = Manifest(data=data)
-    tasklist = TaskList(load_tasks("resolve_tasks", parsed))
-    tasklist.run(info=BootstrapInformation(manifest=parsed), dry_run=True)
-    completed: list[Any] = tasklist.tasks_completed
-    return completed
-
-
-ALL = tasks_of(BLOCK)
+ALL = tasks_of({**CHANGES, "plugins": {"sparse": BLOCK}})
 OURS = [
     *[task for task in ALL if task.__module__.startswith("bootstrapvz_sparse")],
-    *[task for task in tasks_of({"reclaim": "zerofree"}) if task.__name__ == "Zerofree"],
+    *[
+        task
+        for task in tasks_of({**CHANGES, "plugins": {"sparse": {"reclaim": "zerofree"}}})
+        if task.__name__ == "Zerofree"
+    ],
 ]
-
-
-class Failure(Exception):
-    pass
-
-
-@pytest.fixture
-def fails(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Makes a task fail once: before it has done anything, or when it has done all."""
-
-    def make(task: Any, error: BaseException, *, at_its_end: bool) -> None:
-        original, left = task.run, [error]
-
-        def failing(cls: Any, info: Any) -> None:
-            if at_its_end or not left:
-                original(info)
-            if left:
-                raise left.pop()
-
-        monkeypatch.setattr(task, "run", classmethod(failing))
-
-    return make
-
-
-def nothing_is_left(folder: Path) -> None:
-    images = folder / "images"
-    assert leftovers.mounts(folder) == []
-    assert leftovers.loop_devices(folder) == []
-    assert not images.exists() or list(images.iterdir()) == []
 
 
 @pytest.mark.parametrize("task", ALL, ids=repr)
@@ -202,7 +149,7 @@ def test_what_is_written_to_scratch_never_reaches_the_image(tmp_path: Path) -> N
 def test_a_limit_that_is_kept(tmp_path: Path) -> None:
     built(tmp_path, {"limit": {"allocated": "20MiB"}, "report": "report.json"})
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["limit"] == {"allocated": 20 << 20} and report["notes"] == []
+    assert report["limit"] == {"allocated": 20 << 20, "tarball": None} and report["notes"] == []
     assert report["image"] == str(tmp_path / "images" / "image.raw")
     assert [stage["stage"] for stage in report["stages"]] == (
         ["created", "built", "sparsified", "moved"]

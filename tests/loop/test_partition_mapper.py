@@ -1,0 +1,179 @@
+"""Partitions as loop devices: small builds, what they leave behind, and GRUB's configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bootstrapvz.base.fs import load_volume
+from bootstrapvz.base.main import run as bootstrap
+from bootstrapvz.base.manifest import Manifest
+from bootstrapvz.common.exceptions import TaskError
+from bootstrapvz.common.tasks import grub, partitioning
+
+from bootstrapvz_sparse.cli import main
+from bootstrapvz_sparse.upstream import partitions
+from tests.loop.mounting import run
+from tests.loop.small import Failure, nothing_is_left, tasks_of
+from tests.manifests import write
+from tests.unable import unable
+
+pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes", "nothing_in_dev")]
+
+
+def layout(label: str, *, boot: bool = True, swap: bool = True) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": label}
+    if boot:
+        found["boot"] = {"filesystem": "ext2", "size": "16MiB"}
+    if swap:
+        found["swap"] = {"size": "16MiB"}
+    return {**found, "root": {"filesystem": "ext4", "size": "64MiB"}}
+
+
+def changes(label: str, **options: bool) -> dict[str, Any]:
+    return {"system.bootloader": "none", "volume.partitions": layout(label, **options)}
+
+
+def in_dev() -> set[Path]:
+    return {*partitions.NODES.glob("*"), *partitions.LINKS.glob("*"), *Path("/dev").iterdir()} - {
+        path for path in Path("/dev").iterdir() if path.name.startswith("loop")
+    }
+
+
+@pytest.fixture
+def nothing_in_dev() -> Iterator[None]:
+    if not shutil.which("parted"):
+        unable("parted is not there")
+    before = in_dev()
+    yield
+    assert in_dev() == before
+    assert partitions._made == []
+
+
+@pytest.mark.parametrize("label", ["msdos", "gpt"])
+@pytest.mark.parametrize(("boot", "swap"), [(True, True), (True, False), (False, False)])
+def test_built(tmp_path: Path, label: str, boot: bool, swap: bool) -> None:
+    path = write(
+        tmp_path,
+        {
+            **changes(label, boot=boot, swap=swap),
+            "plugins": {"sparse": {"report": "report.json"}},
+        },
+    )
+    assert main(["build", "--log", "-", "--partition-mapper", "loop", str(path)]) == 0
+    [image] = (tmp_path / "images").iterdir()
+    table = json.loads(run("sfdisk", "--json", image))["partitiontable"]
+    assert table["label"] == ("dos" if label == "msdos" else "gpt")
+    assert len(table["partitions"]) == 1 + boot + swap
+    report = json.loads((tmp_path / "report.json").read_text())
+    number = 1 + boot + swap
+    assert f"partition {number}: ext4 checks clean" in report["verified"]
+    assert ("partition 1: ext2 checks clean" in report["verified"]) == boot
+    assert not [note for note in report["notes"] if "swap" in note]
+
+
+TASKS = tasks_of(changes("gpt"))
+NEW = [
+    partitioning.MapPartitions,
+    partitioning.UnmapPartitions,
+    *TASKS[TASKS.index(partitioning.MapPartitions) + 1 :][:6],
+    *TASKS[TASKS.index(partitioning.UnmapPartitions) + 1 :][:3],
+]
+
+
+@pytest.mark.parametrize("task", NEW, ids=repr)
+def test_by_the_rollback_of_bootstrap_vz_itself(
+    task: Any, tmp_path: Path, fails: Callable[..., None]
+) -> None:
+    partitions.install("loop")
+    fails(task, Failure("on purpose"), at_its_end=False)
+    with pytest.raises(Failure):
+        bootstrap(Manifest(path=str(write(tmp_path, changes("gpt")))))
+    nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize("task", NEW[:3], ids=repr)
+def test_interrupted(task: Any, tmp_path: Path, fails: Callable[..., None]) -> None:
+    fails(task, KeyboardInterrupt(), at_its_end=True)
+    path = write(tmp_path, changes("msdos"))
+    assert main(["build", "--log", "-", "--partition-mapper", "loop", str(path)]) == 1
+    nothing_is_left(tmp_path)
+
+
+def test_mapping_that_fails_half_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attach, calls = partitions._attach, []
+
+    def failing(*arguments: Any) -> str:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise Failure("on purpose")
+        return attach(*arguments)
+
+    partitions.install("loop")
+    monkeypatch.setattr(partitions, "_attach", failing)
+    with pytest.raises(Failure):
+        bootstrap(Manifest(path=str(write(tmp_path, changes("gpt")))))
+    nothing_is_left(tmp_path)
+
+
+def test_the_node_of_a_build_that_was_killed(tmp_path: Path) -> None:
+    partitions.NODES.mkdir()
+    try:
+        for number in range(8):
+            (partitions.NODES / f"loop{number}p1").touch()
+        path = write(tmp_path, changes("msdos"))
+        assert main(["build", "--log", "-", "--partition-mapper", "loop", str(path)]) == 0
+    finally:
+        shutil.rmtree(partitions.NODES)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "does not boot root=UUID=1234-ABCD"),
+        ("linux /boot/vmlinuz root=/dev/loop1 ro", "does not boot root=UUID=1234-ABCD"),
+        ("linux /boot/vmlinuz root=UUID=5678 ro", "does not boot root=UUID=1234-ABCD"),
+        ("loopback loop1 /x\nlinux root=UUID=1234-ABCD", "speaks of loopback of this host"),
+        ("linux root=UUID=1234-ABCD\nset root=/dev/loop0", "speaks of /dev/loop of this host"),
+        ("linux root=UUID=1234-ABCD /dev/bvz-sparse/x", "speaks of /dev/bvz-sparse of this host"),
+        ("linux root=UUID=1234-ABCD /work/space/root", "speaks of /work/space of this host"),
+        ("linux /boot/vmlinuz root=UUID=1234-ABCD ro", ""),
+    ],
+)
+def test_what_update_grub_wrote(
+    tmp_path: Path, text: str | None, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its exit code says nothing."""
+    partitions.install("loop")
+    (tmp_path / "boot" / "grub").mkdir(parents=True)
+    if text:
+        (tmp_path / "boot" / "grub" / "grub.cfg").write_text(text)
+    data = {"partitions": layout("gpt"), "backing": "raw"}
+    volume = load_volume(data, "grub")
+    volume.device_path = "/dev/loop9"
+    monkeypatch.setattr(volume.partition_map.root, "get_uuid", lambda: "1234-ABCD")
+    info = type("Info", (), {"root": str(tmp_path), "workspace": "/work/space", "volume": volume})
+    if message:
+        with pytest.raises(TaskError, match=re.escape(message)):
+            grub.InstallGrub_2.run(info)
+    else:
+        grub.InstallGrub_2.run(info)
+
+
+def test_chosen_by_trying(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    control = tmp_path / "control"
+    monkeypatch.setattr(partitions, "CONTROL", control)
+    monkeypatch.setattr(shutil, "which", lambda program: f"/sbin/{program}")
+    assert partitions.install("auto") == "loop"
+    control.touch()
+    assert partitions.install("auto") == "kpartx"
+    assert partitions.install("loop") == "loop"
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    assert partitions.install("auto") == "loop"
+    assert os.path.exists(control)
