@@ -12,7 +12,7 @@ PYTHON ?= python3
 VENV = .venv
 SUDO = $(shell test "$$(id -u)" = 0 || echo sudo)
 
-BUILD_PACKAGES = python3 python3-venv debootstrap e2fsprogs fdisk mount util-linux
+BUILD_PACKAGES = python3 python3-venv debootstrap e2fsprogs fdisk mount parted pigz util-linux
 BOOT_PACKAGES = python3 qemu-system-x86
 TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) acl bindfs btrfs-progs exfat-fuse exfatprogs \
 	qemu-utils xfsprogs zerofree

@@ -7,11 +7,12 @@ from typing import Any
 
 from bootstrapvz.common.tasks import image, loopback, volume
 from bootstrapvz.plugins.prebootstrapped import tasks as prebootstrapped
+from bootstrapvz.providers.gce.tasks import image as gce
 
 from . import __name__ as PLUGIN
 from .backings import BACKINGS
 from .settings import Settings
-from .tasks import create, host, ledger, limit, move, reclaim, scratch, sparsify
+from .tasks import create, host, ledger, limit, move, reclaim, scratch, sparsify, tarball
 
 
 def add_tasks(taskset: set[Any], manifest: Any) -> None:
@@ -22,10 +23,14 @@ def add_tasks(taskset: set[Any], manifest: Any) -> None:
     replacements = {image.MoveImage: move.MoveSparse}
     if backing.loop:
         replacements[loopback.Create] = create.CreateSparse
+    if not backing.format:
+        replacements[gce.CreateTarball] = tarball.CreateTarball
     for theirs, ours in replacements.items():
         if theirs in scheduled:
             taskset.discard(theirs)
             taskset.add(ours)
+    if tarball.CreateTarball in taskset:
+        taskset.add(tarball.CheckImage)
     taskset.update([host.AddRequiredCommands, ledger.Begin, sparsify.Sparsify, ledger.Show])
     if settings.scratch:
         taskset.update([scratch.Bind, scratch.Unbind, scratch.Delete])
@@ -65,3 +70,4 @@ def add_rollback_tasks(
     """Undo what nobody else knows of; what is bound is unmounted with the root."""
     counter_task(taskset, create.CreateSparse, volume.Delete)
     counter_task(taskset, scratch.Bind, scratch.Delete)
+    counter_task(taskset, tarball.CreateTarball, tarball.Delete)

@@ -26,6 +26,9 @@ class Settings:
     verify: bool = True
     min_hole: int = 0
     limit_allocated: int | None = None
+    limit_tarball: int | None = None
+    tarball_compressor: str = "auto"
+    tarball_level: int | None = None
     report: str | None = None
 
     @classmethod
@@ -41,7 +44,8 @@ class Settings:
             values["scratch"] = tuple(path.strip("/") for path in values["scratch"] or ())
         if "min_hole" in values:
             values["min_hole"] = sizes.parse(values["min_hole"])
-        limit = values.pop("limit", {})
-        if "allocated" in limit:
-            values["limit_allocated"] = sizes.parse(limit["allocated"])
+        for key, size in values.pop("limit", {}).items():
+            values[f"limit_{key}"] = sizes.parse(size)
+        for key, value in values.pop("tarball", {}).items():
+            values[f"tarball_{key}"] = value
         return cls(**values)

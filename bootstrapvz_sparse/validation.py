@@ -63,8 +63,19 @@ def _contradictions(data: dict[str, Any]) -> Iterator[Problem]:
         return
     yield from _unable(name, backing, settings)
     yield from _without_effect(data["volume"]["partitions"], backing, settings)
+    for path in (["tarball"], ["limit", "tarball"]):
+        if data["provider"]["name"] != "gce" and path[-1] in _at(data, path[:-1]):
+            yield "only the provider gce makes a tarball here: drop it", [*BLOCK, *path]
     yield from _scratch(settings)
     yield from _minimize_size(data["plugins"].get("minimize_size"))
+
+
+def _at(data: dict[str, Any], path: list[str]) -> dict[str, Any]:
+    """The part of the block below ``path``."""
+    part: dict[str, Any] = data["plugins"]["sparse"]
+    for key in path:
+        part = part.get(key, {})
+    return part
 
 
 def _unable(name: str, backing: Backing, settings: Settings) -> Iterator[Problem]:

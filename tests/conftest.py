@@ -18,7 +18,9 @@ from tests.unable import unable
 # where mkfs and losetup are, and what users do not have in PATH
 os.environ["PATH"] += os.pathsep + os.pathsep.join(SYSTEM_FOLDERS)
 
-BUILD_PROGRAMS = ("debootstrap", "mkfs.ext4", "qemu-system-x86_64", "sfdisk", "zerofree")
+BUILD_PROGRAMS = (
+    *("debootstrap", "mkfs.ext4", "parted", "qemu-img", "qemu-system-x86_64", "sfdisk", "zerofree"),
+)
 
 
 @cache

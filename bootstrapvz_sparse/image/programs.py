@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,10 @@ class Missing(Exception):
     """A program is not installed; the text names it and the Debian package that has it."""
 
 
+class Failed(Exception):
+    """A program has failed; the text has what it said last."""
+
+
 PACKAGES = {
     "blkid": "util-linux",
     "btrfs": "btrfs-progs",
@@ -24,10 +29,13 @@ PACKAGES = {
     "e2fsck": "e2fsprogs",
     "fallocate": "util-linux",
     "fstrim": "util-linux",
+    "gzip": "gzip",
     "losetup": "mount",
     "mount": "mount",
+    "pigz": "pigz",
     "qemu-img": "qemu-utils",
     "sfdisk": "fdisk",
+    "tar": "tar",
     "unshare": "util-linux",
     "virt-sparsify": "guestfs-tools",
     "xfs_repair": "xfsprogs",
@@ -82,6 +90,44 @@ def run(
             process.communicate()
         raise
     return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def pipe(first: Sequence[str], second: Sequence[str], output: int) -> None:
+    """Run ``first | second`` without a shell, into the open file ``output``.
+
+    When we are interrupted or one of them fails, both are ended.
+
+    :raises Missing: one of them is not installed
+    :raises Failed: one of them fails
+    """
+    env = {**os.environ, "LC_ALL": "C"}
+    commands = [[find(command[0]), *command[1:]] for command in (first, second)]
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            commands[0], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=env
+        ) as source,
+    ):
+        assert source.stdout
+        try:
+            with subprocess.Popen(
+                commands[1], stdin=source.stdout, stdout=output, stderr=said, env=env
+            ) as sink:
+                source.stdout.close()  # so that the first ends when the second does
+                try:
+                    sink.wait()
+                except BaseException:
+                    sink.kill()
+                    raise
+            source.wait()
+        except BaseException:
+            source.kill()
+            raise
+        said.seek(0)
+        text = said.read().decode(errors="replace")
+        for command, status in ((second, sink.returncode), (first, source.returncode)):
+            if status:
+                raise Failed(f"{command[0]} failed ({status}): {last_line(text)}")
 
 
 def _signal_all(process: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -30,13 +30,13 @@ class Ledger:
     """The stages of one build, in order; what was proved of the image, and remarks.
 
     ``peak``: the most that was allocated before the image was made sparse, in bytes, once it is
-    known; ``limit``: the most that may be in the end, where there is a limit.
+    known; ``limits``: the most that the image may have allocated in the end, and its tarball.
     """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.peak: int | None = None
-        self.limit: int | None = None
+        self.limits: dict[str, int | None] = {"allocated": None, "tarball": None}
         self.verified: list[str] = []
         self.notes: list[str] = []
         self._last = time.monotonic()
@@ -63,20 +63,21 @@ class Ledger:
         lines += [f"verified: {text}" for text in self.verified]
         return "\n".join(lines + self.notes)
 
-    def json(self, image: str | None) -> dict[str, Any]:
+    def json(self, image: str | None, tarball: str | None = None) -> dict[str, Any]:
         """The ledger for programs; ``docs/ledger.schema.json`` describes it.
 
-        ``image``: the path where the image is in the end; None where there is none.
+        ``image``, ``tarball``: the paths where they are in the end; None where there is none.
         """
         return {
             "version": LEDGER_VERSION,
             "image": image,
+            "tarball": tarball,
             "stages": [
                 {**e._asdict(), "seconds": round(e.seconds, 3), "method": e.method or None}
                 for e in self.entries
             ],
             "peak": self.peak,
-            "limit": {"allocated": self.limit},
+            "limit": self.limits,
             "verified": self.verified,
             "notes": self.notes,
         }

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bootstrapvz.base import Task
 from bootstrapvz.common import phases
@@ -34,18 +34,25 @@ def remark(info: Any, text: str) -> None:
     ledger(info).notes.append(text)
 
 
-def show(info: Any) -> None:
-    """Show the ledger as it is now."""
+def above_limit(info: Any, reason: str) -> NoReturn:
+    """Fail the build; the ledger is shown, and written to the report, before.
+
+    :raises TaskError: ``reason``
+    """
     log.info("%s", ledger(info).table())
+    ledger(info).notes.append(reason)
+    _write(info, image=None, tarball=None)
+    raise TaskError(reason)
 
 
-def write(info: Any, image: str | None) -> None:
-    """Write the ledger to the file that the manifest names, if any; ``image`` is the result."""
+def _write(info: Any, *, image: str | None, tarball: str | None) -> None:
+    """Write the ledger to the file that the manifest names, if any."""
     path = _report(info)
     if path is None:
         return
+    text = json.dumps(ledger(info).json(image, tarball), indent=2)
     with temporary(path) as file:
-        file.write_text(json.dumps(ledger(info).json(image), indent=2) + "\n")
+        file.write_text(f"{text}\n")
         file.chmod(0o644)
         os.replace(file, path)
 
@@ -102,5 +109,7 @@ class Show(Task):
 
     @classmethod
     def run(cls, info: Any) -> None:
-        show(info)
-        write(info, getattr(info.volume, "image_path", None))  # none where a tarball was made
+        log.info("%s", ledger(info).table())
+        # the image is deleted where a tarball is made of it
+        image = getattr(info.volume, "image_path", None)
+        _write(info, image=image, tarball=getattr(info, "_gce", {}).get("tarball_path"))

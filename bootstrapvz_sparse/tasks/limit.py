@@ -7,13 +7,12 @@ from typing import Any
 
 from bootstrapvz.base import Task
 from bootstrapvz.common import phases
-from bootstrapvz.common.exceptions import TaskError
 from bootstrapvz.common.tasks import filesystem, volume
 from bootstrapvz.common.tools import log_check_call
 
 from ..image.report import human
 from ..settings import Settings
-from .ledger import ledger, show, write
+from .ledger import above_limit, ledger
 from .reclaim import Discard
 from .sparsify import Sparsify
 
@@ -51,16 +50,13 @@ class Check(Task):
         limit = Settings.of(info.manifest.plugins).limit_allocated
         assert limit is not None
         book = ledger(info)
-        book.limit, now = limit, book.entries[-1].allocated
+        book.limits["allocated"], now = limit, book.entries[-1].allocated
         if now <= limit:
             return
         heaviest = info._bootstrapvz_sparse["heaviest"]
         largest = ", ".join(f"{path} {human(size)}" for path, size in heaviest.items())
-        reason = (
+        above_limit(
+            info,
             f"plugins.sparse.limit.allocated: the image has {human(now)} allocated, "
-            f"{human(now - limit)} more than {human(limit)}; its largest folders: {largest}"
+            f"{human(now - limit)} more than {human(limit)}; its largest folders: {largest}",
         )
-        show(info)
-        book.notes.append(reason)
-        write(info, None)
-        raise TaskError(reason)

@@ -37,6 +37,8 @@ RENAMED = {
     },
     "bookworm": {"ntp": "ntpsec"},
 }
+# Compute Engine's own clock is offered by DHCP, and chrony of Debian takes what is offered there.
+RENAMED_FOR_GCE = {"bookworm": {"ntp": "chrony"}}
 
 # Tasks that copy files which the package on PyPI lacks and which we do not bring either.
 LACKING = {
@@ -262,12 +264,13 @@ def temporary_folder(module: Any) -> None:
 )
 def renamed_packages(module: Any) -> None:
     """Packages that Debian has renamed since: apt finds nothing of their old names."""
+    tables = [RENAMED_FOR_GCE, RENAMED] if ".gce." in module.__name__ else [RENAMED]
     for name in ("DefaultPackages", "AddPackages", "AddNtpPackage", "AddPipPackage"):
         if hasattr(module, name):
-            _rename_after(getattr(module, name))
+            _rename_after(getattr(module, name), tables)
 
 
-def _rename_after(task: Any) -> None:
+def _rename_after(task: Any, tables: list[dict[str, dict[str, str]]]) -> None:
     run = task.run
 
     def add(info: Any) -> None:
@@ -275,9 +278,23 @@ def _rename_after(task: Any) -> None:
 
         before = len(info.packages.install)
         run(info)
-        for release, names in RENAMED.items():
+        for release, names in (row for table in tables for row in table.items()):
             if info.manifest.release >= get_release(release):
                 for package in info.packages.install[before:]:
                     package.name = names.get(package.name, package.name)
 
     _replace(task, add)
+
+
+@repair("bootstrapvz.providers.gce")
+def gce_host_keys(module: Any) -> None:
+    """The SSH host keys of the build stayed in the image: all machines had the same."""
+    resolve_tasks = module.resolve_tasks
+
+    def resolve(taskset: set[Any], manifest: Any) -> None:
+        from bootstrapvz.common.tasks import ssh
+
+        resolve_tasks(taskset, manifest)
+        taskset.add(ssh.ShredHostkeys)
+
+    module.resolve_tasks = resolve

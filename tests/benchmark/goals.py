@@ -35,6 +35,7 @@ def goals(results: Results, journal: int | None) -> Iterator[Goal]:
     yield from _space(results, journal)
     yield from _reading(results)
     yield from _memory(results)
+    yield from _tarball(results)
 
 
 def _time(results: Results) -> Iterator[Goal]:
@@ -91,3 +92,11 @@ def _quotient(first: float | None, second: float | None) -> float | None:
 
 def _mib(value: float | None) -> float | None:
     return None if value is None else value / MIB
+
+
+def _tarball(results: Results) -> Iterator[Goal]:
+    ours, theirs = ("10GiB", "ours+tarball"), ("10GiB", "tar")
+    slowest = results.ratio(theirs, ours)
+    yield Goal("time of upstream's tarball to ours", slowest, 5, " x", at_least=True)
+    sizes = (results.median(*way, "extra") for way in (ours, theirs))
+    yield Goal("size of our tarball to upstream's", _quotient(*sizes), 1, " x")

@@ -14,7 +14,7 @@ from pathlib import Path
 from .copies import MIB, allocated, copy, count_extents
 from .images import Image
 from .processes import PRIVATE_MOUNTS, Failed, run
-from .ways import COPY, IMAGE, METADATA, POINT, Command, Way
+from .ways import COPY, IMAGE, METADATA, POINT, TARBALL, Command, Way
 
 PATIENCE = 900.0  # seconds; a virtual machine that does not start waits for ever
 
@@ -122,6 +122,7 @@ def _wrapped(way: Way, target: Path) -> list[str | Path]:
         IMAGE: target,
         COPY: target.with_name("copy"),
         POINT: target.with_name("mounted"),
+        TARBALL: target.with_name("copy.tar.gz"),
     }
     measured = Path(__file__).with_name("measure.py")
     words: list[str | Path] = [*PRIVATE_MOUNTS] if way.mounts else []

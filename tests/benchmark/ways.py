@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 # what commands are written with; replaced by paths before each run
-IMAGE, COPY, POINT = "{image}", "{copy}", "{point}"
+IMAGE, COPY, POINT, TARBALL = "{image}", "{copy}", "{point}", "{tarball}"
 Command = Sequence[str]
 
 OURS = (sys.executable, "-m", "bootstrapvz_sparse.cli", "sparsify", "--quiet")
+PACK = (sys.executable, "-m", "bootstrapvz_sparse.cli", "tarball", IMAGE, TARBALL)
+# as bootstrap-vz 0.9.11 does for Compute Engine
+TAR = ("tar", "--sparse", "-Pcaf", TARBALL, "--transform=s|.*|disk.raw|", IMAGE)
 METADATA = (*OURS, "--method", "none", "--reclaim", "metadata", IMAGE)
 ZEROFREE = ("zerofree", IMAGE)
 DIG = ("fallocate", "--dig-holes", IMAGE)
@@ -74,4 +77,7 @@ WAYS = (
         ["10GiB"],  # at 200 GiB its second copy could take as much
         copies=11 * GIB,
     ),
+    # "extra" is the tarball
+    Way("ours+tarball", [(*OURS, IMAGE), PACK], ["10GiB"], ours=True, copies=GIB),
+    Way("tar", [TAR], ["10GiB"], copies=3 * GIB),
 )

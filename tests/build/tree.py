@@ -19,7 +19,6 @@ RANDOM = (
     "etc/fstab",  # the UUID
     "etc/shadow",  # the day of the build
     "etc/shadow-",
-    "run/blkid/blkid.tab",  # times
     "var/cache/apt/*.bin",  # times
     "var/cache/debconf/*",  # times
     "var/cache/ldconfig/aux-cache",  # inode numbers
@@ -27,6 +26,9 @@ RANDOM = (
     "var/log/*",
     "var/log/apt/*",
 )
+
+# Comes and goes with time.
+PASSING = ("run/blkid/*",)
 
 
 class File(NamedTuple):
@@ -43,9 +45,11 @@ def tree(image: Path, folder: Path) -> dict[str, File]:
     folder.mkdir()
     run("mount", "-o", "loop,ro", image, folder)
     try:
+        names = [path.relative_to(folder) for path in [folder, *folder.rglob("*")]]
         return {
-            str(path.relative_to(folder)): _file(path, path.relative_to(folder))
-            for path in [folder, *folder.rglob("*")]
+            str(name): _file(folder / name, name)
+            for name in names
+            if not any(name.match(pattern) for pattern in PASSING)
         }
     finally:
         run("umount", folder)

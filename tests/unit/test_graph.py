@@ -32,6 +32,7 @@ from bootstrapvz.common.tasks import (  # noqa: E402
     workspace,
 )
 from bootstrapvz.common.tasks import host as upstream_host  # noqa: E402
+from bootstrapvz.providers.gce.tasks import image as gce  # noqa: E402
 
 from bootstrapvz_sparse.tasks import (  # noqa: E402
     create,
@@ -42,6 +43,7 @@ from bootstrapvz_sparse.tasks import (  # noqa: E402
     reclaim,
     scratch,
     sparsify,
+    tarball,
 )
 from tests.manifests import SMALL  # noqa: E402
 
@@ -89,7 +91,11 @@ def changed_by(data: dict[str, Any], block: Any) -> tuple[set[Any], set[Any], li
         ("kvm", BY_DEFAULT, REPLACED),
         ("kvm-msdos", BY_DEFAULT, REPLACED),
         ("kvm-gpt", BY_DEFAULT, REPLACED),
-        ("gce", BY_DEFAULT, REPLACED),
+        (
+            "gce",
+            BY_DEFAULT | {tarball.CheckImage, tarball.CreateTarball},
+            REPLACED | {gce.CreateTarball},
+        ),
         ("oracle", BY_DEFAULT, REPLACED),
         # nothing is moved: the image is bundled where it is
         ("ec2-s3", ALWAYS | SCRATCH | RAW, {loopback.Create}),
@@ -149,6 +155,9 @@ PAIRS = [
     (volume.Detach, sparsify.Sparsify),
     (sparsify.Sparsify, limit.Check),
     (limit.Check, move.MoveSparse),
+    (move.MoveSparse, tarball.CreateTarball),
+    (tarball.CreateTarball, gce.UploadImage),
+    (gce.UploadImage, gce.RegisterImage),
     (scratch.Delete, workspace.DeleteWorkspace),
     (workspace.DeleteWorkspace, ledger.Show),
 ]
@@ -164,6 +173,7 @@ def test_declared_edges() -> None:
         reclaim.Zerofree: {partitioning.UnmapPartitions, volume.Detach},
         limit.Weigh: {reclaim.Discard, filesystem.UnmountRoot},
         move.MoveSparse: {image.MoveImage},
+        tarball.CreateTarball: {gce.CreateTarball},
         scratch.Delete: {workspace.DeleteWorkspace},
     }.items():
         assert set(task.successors) == others
@@ -177,6 +187,7 @@ def test_declared_edges() -> None:
         reclaim.Zerofree: {filesystem.UnmountRoot},
         sparsify.Sparsify: {volume.Detach},
         limit.Check: {volume.Detach, sparsify.Sparsify},
+        tarball.CreateTarball: {image.MoveImage, move.MoveSparse},
         ledger.Show: {workspace.DeleteWorkspace},
     }.items():
         assert set(task.predecessors) == others

@@ -175,7 +175,7 @@ def reported(tmp_path: Path, report: str, *, image_path: str | None = "/images/x
     book = ledger.ledger(info)
     book.measure("created", tmp_path / "image")
     book.measure("sparsified", tmp_path / "image", method="punch")
-    book.peak, book.limit = 8192, 1 << 20
+    book.peak, book.limits["allocated"] = 8192, 1 << 20
     book.verified.append("a proof")
     ledger.remark(info, "a remark")
     ledger.Show.run(info)
@@ -190,7 +190,7 @@ def test_report(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b" / "trixie.json").stat().st_mode & 0o777 == 0o644
     assert [stage["stage"] for stage in data["stages"]] == ["created", "sparsified"]
     assert data["stages"][1]["method"] == "punch" and data["stages"][0]["method"] is None
-    assert (data["peak"], data["limit"]) == (8192, {"allocated": 1 << 20})
+    assert (data["peak"], data["limit"]) == (8192, {"allocated": 1 << 20, "tarball": None})
     assert (data["verified"], data["notes"]) == (["a proof"], ["a remark"])
     assert data["image"] == "/images/x.raw"
 

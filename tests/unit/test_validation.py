@@ -135,6 +135,13 @@ def test_the_empty_block_is_right_everywhere(backing: str) -> None:
         ("{limit: {allocated: 1}}", "plugins.sparse.limit.allocated: 1 is not a size, such as"),
         ("{limit: {allocated: 1 GB}}", "plugins.sparse.limit.allocated: '1 GB' is not a size"),
         ("{limit: {allocated: 1PiB}}", "plugins.sparse.limit.allocated: '1PiB' is not a size"),
+        ("{tarball: {level: 9}}", "plugins.sparse.tarball: only the provider gce makes a tarball"),
+        ("{tarball: {level: 0}}", "plugins.sparse.tarball.level: 0 is not a whole number from 1"),
+        ("{tarball: {level: fast}}", "plugins.sparse.tarball.level: 'fast' is not a whole number"),
+        ("{tarball: {compressor: xz}}", "plugins.sparse.tarball.compressor: 'xz' is not one of"),
+        ("{tarball: {threads: 2}}", "plugins.sparse.tarball.threads: unknown key, known are: comp"),
+        ("{tarball: gzip}", "plugins.sparse.tarball: 'gzip' is not settings of the compression"),
+        ("{limit: {tarball: 1GiB}}", "plugins.sparse.limit.tarball: only the provider gce makes"),
         ("{report: ''}", "plugins.sparse.report: '' is not a path"),
         ("{report: 1}", "plugins.sparse.report: 1 is not a path"),
         ("{report: [x]}", "plugins.sparse.report: ['x'] is not a path"),
@@ -209,10 +216,13 @@ def test_schema_and_settings_agree() -> None:
     schema = yaml.safe_load(validation.SCHEMA.read_text())
     keys = schema["properties"]["plugins"]["properties"]["sparse"]["properties"]
     limits = keys.pop("limit")["properties"]
-    assert {*keys, *(f"limit_{key}" for key in limits)} == set(Settings.__dataclass_fields__)
-    for key in [*keys.values(), *limits.values()]:
+    tarball = keys.pop("tarball")["properties"]
+    inner = {*(f"limit_{key}" for key in limits), *(f"tarball_{key}" for key in tarball)}
+    assert {*keys, *inner} == set(Settings.__dataclass_fields__)
+    for key in [*keys.values(), *limits.values(), *tarball.values()]:
         assert key["title"] and key["description"]
     defaults = {name: key["default"] for name, key in keys.items() if "default" in key}
+    defaults["tarball"] = {"compressor": tarball["compressor"]["default"]}
     assert Settings.of({"sparse": defaults}) == Settings()
 
 

@@ -34,13 +34,22 @@ def scheduled(interpreter: Path | str, manifest: str) -> list[str]:
     return python(interpreter, "-W", "error", HERE / "list_tasks.py", path).splitlines()
 
 
+# Tasks that our repairs add.
+ADDED = {"gce": ["bootstrapvz.common.tasks.ssh.ShredHostkeys"]}
+
+
+def wanted(manifest: str) -> list[str]:
+    recorded = (HERE / "recorded" / f"{manifest}.txt").read_text().splitlines()
+    assert recorded
+    return recorded + ADDED.get(manifest, [])
+
+
 MANIFESTS = sorted(path.stem for path in (HERE / "manifests").glob("*.yml"))
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS)
 def test_tasks_are_those_of_python2(manifest: str) -> None:
-    recorded = (HERE / "recorded" / f"{manifest}.txt").read_text().splitlines()
-    assert recorded
+    recorded = wanted(manifest)
     found = scheduled(sys.executable, manifest)
     assert Counter(found) == Counter(recorded)
     assert scheduled(sys.executable, manifest) == found  # and always in the same order
@@ -73,8 +82,7 @@ def test_other_pythons(version: str, tmp_path: Path) -> None:
     python(venv, "-m", "pip", "install", "-q", HERE.parent.parent)
     assert int(python(venv, "-W", "error", "-c", IMPORT_ALL)) == 176
     for manifest in MANIFESTS:
-        recorded = (HERE / "recorded" / f"{manifest}.txt").read_text().splitlines()
-        assert Counter(scheduled(venv, manifest)) == Counter(recorded)
+        assert Counter(scheduled(venv, manifest)) == Counter(wanted(manifest))
 
 
 def test_inert_beside_python3_source(tmp_path: Path) -> None:

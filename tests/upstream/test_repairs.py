@@ -269,6 +269,23 @@ works_with(
     """,
 )
 works_with(
+    "gce's images have no host keys either",
+    ("bootstrapvz.providers.gce", "gce_host_keys"),
+    code="""
+    from bootstrapvz.common.releases import get_release
+    from bootstrapvz.common.tasks.ssh import ShredHostkeys
+    from bootstrapvz.providers import gce
+    manifest = NS(
+        release=get_release('bookworm'), system={'bootloader': 'grub'}, packages={}, provider={},
+        bootstrapper={},
+        volume={'partitions': {'type': 'msdos', 'root': {'filesystem': 'ext4'}}},
+    )
+    tasks = set()
+    gce.resolve_tasks(tasks, manifest)
+    assert ShredHostkeys in tasks
+    """,
+)
+works_with(
     "no host key stays in the image",
     ("bootstrapvz.common.tasks.ssh", "host_keys"),
     code="""
@@ -318,7 +335,7 @@ works_with(
 )
 for module, task, old, new in (
     ("providers.azure.tasks.packages", "DefaultPackages", "python-openssl", "python3-openssl"),
-    ("providers.gce.tasks.packages", "DefaultPackages", "ntp", "ntpsec"),
+    ("providers.gce.tasks.packages", "DefaultPackages", "ntp", "chrony"),
     ("plugins.ansible.tasks", "AddPackages", "python", "python3"),
     ("plugins.ntp.tasks", "AddNtpPackage", "ntp", "ntpsec"),
     ("plugins.pip_install.tasks", "AddPipPackage", "python-pip", "python3-pip"),

@@ -1,0 +1,171 @@
+"""Small builds for Google Compute Engine: the tarball, what is uploaded, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from bootstrapvz.common.tasks import workspace
+from bootstrapvz.providers.gce.tasks import image as gce
+
+from bootstrapvz_sparse.cli import main
+from bootstrapvz_sparse.tasks import tarball
+from tests.loop.mounting import run
+from tests.loop.small import Failure, nothing_is_left
+from tests.manifests import write
+
+pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes")]
+
+ROOT = {"filesystem": "ext4", "size": "1GiB"}
+PARTITIONS = {"type": "msdos", "root": ROOT}
+SCHEMA = Path(__file__).parent.parent.parent / "docs" / "ledger.schema.json"
+
+
+def manifest(folder: Path, **changes: Any) -> Path:
+    return write(
+        folder,
+        {
+            "name": "debian-{system.release}",
+            "provider": {"name": "gce"},
+            "system.bootloader": "grub",
+            "volume.partitions": PARTITIONS,
+            **{key.replace("__", "."): value for key, value in changes.items()},
+        },
+    )
+
+
+def build(path: Path) -> int:
+    return main(["build", "--log", "-", "--partition-mapper", "loop", str(path)])
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Fakes for gsutil and gcloud, and the file that they write their arguments to."""
+    folder, said = tmp_path / "bin", tmp_path / "said"
+    folder.mkdir()
+    for program in ("gsutil", "gcloud"):
+        (folder / program).write_text(
+            f'#!/bin/sh\nfor each in {program} "$@"; do echo "$each" >>{said}; done\n'
+            f'[ {program} = gcloud ] || [ -f "$2" ]\n'
+        )
+        (folder / program).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    return said
+
+
+def test_the_tarball(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    block = {"limit": {"tarball": "20MiB"}, "tarball": {"level": 1}, "report": "report.json"}
+    assert build(manifest(tmp_path, plugins={"sparse": block})) == 0
+    path = tmp_path / "images" / "debian-bookworm.tar.gz"
+    assert list((tmp_path / "images").iterdir()) == [path]  # the raw image was not asked for
+    assert f"The tarball has been placed at {path}" in capsys.readouterr().err
+    assert main(["check", str(path)]) == 0
+    with tarfile.open(path) as archive:
+        assert archive.getnames() == ["disk.raw"]
+    report = json.loads((tmp_path / "report.json").read_text())
+    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    assert (report["image"], report["tarball"]) == (None, str(path))
+    assert report["stages"][-1]["stage"] == "packed"
+    assert report["stages"][-1]["apparent"] == path.stat().st_size
+    assert report["limit"] == {"allocated": None, "tarball": 20 << 20}
+    assert report["verified"][-1] == "the tarball holds the image"
+    run("tar", "-C", tmp_path, "-xzf", path)
+    table = json.loads(run("sfdisk", "--json", tmp_path / "disk.raw"))["partitiontable"]
+    [partition] = table["partitions"]
+    root = f"{tmp_path}/disk.raw?offset={partition['start'] * 512}"
+    run("e2fsck", "-fn", root)
+    assert "ssh_host" not in run("debugfs", "-R", "ls /etc/ssh", root)
+
+
+def test_uploaded_and_registered(tmp_path: Path, cloud: Path) -> None:
+    provider = {"name": "gce", "gcs_destination": "gs://bucket/", "gce_project": "project"}
+    assert build(manifest(tmp_path, provider=provider)) == 0
+    path = tmp_path / "images" / "debian-bookworm.tar.gz"
+    assert cloud.read_text().splitlines() == [
+        *("gsutil", "cp", str(path), "gs://bucket/debian-bookworm.tar.gz"),
+        *("gcloud", "compute", "--project=project", "images", "create", "debian-bookworm"),
+        *("--source-uri=gs://bucket/debian-bookworm.tar.gz", "--description=Debian"),
+    ]
+
+
+def test_too_large(tmp_path: Path, cloud: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    block = {"limit": {"tarball": "1MiB"}, "report": "report.json"}
+    provider = {"name": "gce", "gcs_destination": "gs://bucket/", "gce_project": "project"}
+    assert build(manifest(tmp_path, provider=provider, plugins={"sparse": block})) == 1
+    assert re.search(
+        r"error: plugins\.sparse\.limit\.tarball: the tarball has \d\.\d MiB, \d\.\d MiB more than "
+        r"1\.0 MiB$",
+        capsys.readouterr().err.rstrip(),
+    )
+    assert not cloud.exists()
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["image"], report["tarball"]) == (None, None)
+    assert report["stages"][-1]["stage"] == "packed"
+    nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"volume__partitions": {**PARTITIONS, "root": {**ROOT, "size": "1500MiB"}}},
+            "volume.partitions: together they have 1.5 GiB, and Compute Engine wants a whole "
+            "number of GiB: 574619648 bytes (548.0 MiB) more: add 574619648 bytes to "
+            "volume.partitions.root.size, say",
+        ),
+        ({"name": "1st"}, "name: 1st is no name of an image at Compute Engine"),
+        ({"name": "debian_12"}, "name: debian_12 is no name of an image"),
+        ({"name": "d" * 64}, f"name: {'d' * 64} is no name of an image"),
+        ({"name": "debian-"}, "name: debian- is no name of an image"),
+    ],
+)
+def test_refused_before_anything_is_created(
+    tmp_path: Path, changes: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(manifest(tmp_path, **changes)) == 1
+    said = capsys.readouterr().err
+    assert message in said.splitlines()[-1]
+    assert "Creating a sparse volume" not in said
+    nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("task", "at_its_end"),
+    [
+        (tarball.CreateTarball, False),
+        (tarball.CreateTarball, True),
+        (gce.UploadImage, False),
+        (workspace.DeleteWorkspace, False),
+    ],
+    ids=repr,
+)
+def test_failures(
+    task: Any, at_its_end: bool, tmp_path: Path, cloud: Path, fails: Callable[..., None]
+) -> None:
+    provider = {"name": "gce", "gcs_destination": "gs://bucket/"}
+    fails(task, Failure("on purpose"), at_its_end=at_its_end)
+    assert build(manifest(tmp_path, provider=provider)) == 1
+    if at_its_end:  # of a task that fails nobody knows that it was done
+        (tmp_path / "images" / "debian-bookworm.tar.gz").unlink()
+    nothing_is_left(tmp_path)
+
+
+def test_pigz_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "pigz").write_text("#!/bin/sh\nkill -9 $$\n")
+    (folder / "pigz").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    assert build(manifest(tmp_path)) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "debian-bookworm.tar.gz was not written: pigz failed (-9)" in last
+    nothing_is_left(tmp_path)
