@@ -40,6 +40,8 @@ class AddRequiredCommands(Task):
         programs += BY_METHOD.get(settings.sparsify, []) + BY_RECLAIM.get(settings.reclaim, [])
         if BACKINGS[info.manifest.volume["backing"]].format and settings.sparsify != "none":
             programs.append("qemu-img")
+        if settings.tarball_compressor != "auto":
+            programs.append(settings.tarball_compressor)
         for program in programs:
             info.host_dependencies[program] = PACKAGES[program]
         if settings.sparsify_command and not shutil.which(settings.sparsify_command[0]):

@@ -111,6 +111,7 @@ def test_programs_that_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert needed({"sparsify": "virt-sparsify"}) == always | {"virt-sparsify"}
     assert needed({"sparsify": "command", "sparsify_command": "'my tool' -x"}) == always
+    assert needed({"tarball": {"compressor": "pigz"}}) == always | {"pigz"}
     assert needed({}, "vdi") == always | {"qemu-img"}
     assert needed({"sparsify": "none"}, "vdi") == always
     monkeypatch.setattr(shutil, "which", lambda program: None)
