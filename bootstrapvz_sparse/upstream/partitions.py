@@ -62,6 +62,7 @@ def clean_up() -> None:
     """Remove the nodes, links and folders that were made and are still there."""
     while _made:
         _remove(_made[-1])
+    _remove_nodes()
 
 
 def _note(path: Path) -> None:
@@ -140,8 +141,13 @@ def _detach(partition_map: Any) -> None:
         log_check_call(["losetup", "--detach", device])
         _remove(node)
         partition_map._loop_devices.pop()
-    if NODES in _made:
-        _remove(NODES)
+    _remove_nodes()
+
+
+def _remove_nodes() -> None:
+    """Remove the folder, of a build that was killed too, unless another build has nodes in it."""
+    with contextlib.suppress(OSError):
+        NODES.rmdir()
 
 
 def _geometry(device: str) -> dict[int, tuple[int, int]]:
@@ -171,7 +177,7 @@ def _attach(volume: Any, start: int, size: int) -> str:
 
 
 def _make_node(name: str, device: str) -> Path:
-    _make_folder(NODES)
+    NODES.mkdir(exist_ok=True)
     node = NODES / name
     with contextlib.suppress(FileNotFoundError):  # of a build that was killed
         node.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -44,6 +45,7 @@ class Build:
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Build:
     folder = tmp_path_factory.mktemp(request.param)
     manifest = yaml.safe_load((MANIFESTS / f"kvm-{request.param}.yml").read_text())
+    manifest["plugins"]["sparse"] = {"report": str(folder / "report.json")}
     manifest["plugins"]["keep_before"] = {"copy": str(folder / "before.raw")}
     (folder / "manifest.yml").write_text(yaml.safe_dump(manifest))
     done = subprocess.run(
@@ -72,7 +74,7 @@ def nothing_is_left(folder: Path) -> bool:
 
 def test_nothing_is_left(built: Build) -> None:
     assert nothing_is_left(built.folder)
-    ours = {"before.raw", "manifest.yml"}
+    ours = {"before.raw", "manifest.yml", "report.json"}
     assert {path.name for path in built.folder.iterdir()} - ours == {"images", "log"}
 
 
@@ -82,6 +84,8 @@ def test_ledger(built: Build) -> None:
     stages = [line.split()[0] for line in lines[start + 1 :]]
     # and no remark: nothing was left alone
     assert stages == ["created", "built", "sparsified", "moved", "at", "verified:", "verified:"]
+    report = json.loads((built.folder / "report.json").read_text())
+    assert report["peak"] <= 1.1 * report["stages"][1]["allocated"]
     assert re.match(r"created +2\.0 GiB +0 B ", lines[start + 1])
     assert re.search(r"^Installing packages \.\.\. \d+\.\d s$", built.said, re.M)
 

@@ -122,15 +122,23 @@ def test_mapping_that_fails_half_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
     nothing_is_left(tmp_path)
 
 
-def test_the_node_of_a_build_that_was_killed(tmp_path: Path) -> None:
-    partitions.NODES.mkdir()
+def test_after_a_build_that_was_killed(tmp_path: Path) -> None:
+    partitions.NODES.mkdir(exist_ok=True)
+    stale = [partitions.NODES / f"loop{number}p1" for number in range(8)]
     try:
-        for number in range(8):
-            (partitions.NODES / f"loop{number}p1").touch()
+        for node in stale:
+            node.touch()
         path = write(tmp_path, changes("msdos"))
         assert main(["build", "--log", "-", "--partition-mapper", "loop", str(path)]) == 0
     finally:
-        shutil.rmtree(partitions.NODES)
+        for node in stale:
+            node.unlink(missing_ok=True)
+    assert main(["build", "--log", "-", "--partition-mapper", "loop", str(other(tmp_path))]) == 0
+    assert not partitions.NODES.exists()
+
+
+def other(folder: Path) -> Path:
+    return write(folder, {**changes("msdos"), "name": "other"})
 
 
 @pytest.mark.parametrize(
