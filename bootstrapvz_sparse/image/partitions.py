@@ -14,6 +14,7 @@ SECTOR = 512
 READABLE = {"dos", "gpt", "PMBR"}  # in the words of blkid
 EXTENDED = {"5", "f", "85"}
 PROTECTIVE = "ee"
+BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"  # in a GPT
 MOST_LOGICAL = 256  # a chain that refers to itself would have no end
 
 
@@ -21,7 +22,7 @@ class Partition(NamedTuple):
     """A partition between two bytes of the image; number 0 is an image without a table.
 
     ``filesystem`` is the type that blkid(8) tells, ``""`` where it knows none. ``trouble`` says
-    why nothing in it may count as free.
+    why nothing in it may count as free. ``boot_code``: GRUB's own place, without a filesystem.
     """
 
     number: int
@@ -30,6 +31,7 @@ class Partition(NamedTuple):
     name: str = ""
     filesystem: str = ""
     trouble: str = ""
+    boot_code: bool = False
 
     def __str__(self) -> str:
         return f"partition {self.number}" if self.number else "the filesystem"
@@ -117,7 +119,8 @@ def _bytes(entry: dict[str, Any]) -> tuple[int, int]:
 def _partition(entry: dict[str, Any], device: str) -> Partition:
     start, end = _bytes(entry)
     number = int(entry["node"].removeprefix(device).lstrip("p"))
-    return Partition(number, start, end, name=entry.get("name", ""))
+    boot_code = entry["type"].upper() == BIOS_BOOT
+    return Partition(number, start, end, name=entry.get("name", ""), boot_code=boot_code)
 
 
 def _placed(

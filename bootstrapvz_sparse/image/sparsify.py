@@ -147,7 +147,7 @@ def _verify(image: Image, fd: int, scan: Scan, *, mounted: bool) -> list[str]:
         compare(fd, scan.survey, scan.digest)
         verified.append("the bytes in use are what they were")
     for region in scan.survey.regions:
-        if region.trouble or region.partition.filesystem == "swap":  # nothing to check there
+        if region.trouble or region.partition.boot_code or region.partition.filesystem == "swap":
             continue
         try:
             wrong = check(image, fd, region.partition)

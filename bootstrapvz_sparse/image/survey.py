@@ -119,7 +119,7 @@ def _allocation(fd: int, size: int) -> dict[str, Any]:
 def _region(fd: int, partition: Partition, reclaim: bool) -> Region:
     if partition.trouble:
         return Region(partition, trouble=partition.trouble)
-    if not reclaim:
+    if not reclaim or (partition.boot_code and not partition.filesystem):
         return Region(partition)
     try:
         found = unneeded(partition.filesystem, fd, partition.start, partition.end)

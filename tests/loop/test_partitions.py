@@ -15,6 +15,7 @@ import pytest
 
 from bootstrapvz_sparse.image.access import opened
 from bootstrapvz_sparse.image.extents import allocated, total
+from bootstrapvz_sparse.image.filesystems import Unneeded
 from bootstrapvz_sparse.image.partitions import SECTOR, Partition, Table, read
 from bootstrapvz_sparse.image.sparsify import sparsify
 from tests.e2fsprogs import check, debugfs
@@ -176,6 +177,24 @@ def test_gpt_that_is_damaged(damage: list[tuple[int, bytes]], trouble: str, tmp_
     found = table(path)
     assert trouble in found.trouble
     assert places(found) == ([] if trouble else [(1, 2048, 22528)])
+
+
+def test_the_place_of_grub_is_no_cause_for_a_remark(tmp_path: Path) -> None:
+    """bootstrap-vz begins a GPT with it; it has no filesystem, and its zeros may be holes."""
+    mke2fs(tmp_path / "ext", ["-t", "ext4"], size=40 * MIB)
+    bios_boot = "21686148-6449-6E6F-744E-656564454649"
+    path = partitioned(tmp_path / "image", f"label: gpt\nsize=2048, type={bios_boot}\nsize=81920\n")
+    put(path, tmp_path / "ext", 4096)
+    corrupt(path, 1 * MIB, b"core image")
+    run("cp", "--sparse=never", path, tmp_path / "whole")
+    report = sparsify(tmp_path / "whole", verify=True)
+    assert report.notes == ()
+    assert [bool(region.trouble) for region in report.plan.survey.regions] == [False, False]
+    assert report.plan.survey.regions[0].unneeded == Unneeded()
+    with (tmp_path / "whole").open("rb") as file:
+        file.seek(1 * MIB)
+        assert file.read(10) == b"core image"
+    assert report.after < 4 * MIB
 
 
 def test_other_tables_are_unknown(tmp_path: Path) -> None:
