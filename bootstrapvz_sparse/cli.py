@@ -118,7 +118,7 @@ def _add_inspect(commands: Any) -> None:
 
 
 def _add_tarball(commands: Any) -> None:
-    from .image.tarball import COMPRESSORS
+    from .image.tarball import COMPRESSORS, LEVEL
 
     tarball = commands.add_parser(
         "tarball", help="pack a raw image as Google Compute Engine imports it, and check that"
@@ -131,7 +131,14 @@ def _add_tarball(commands: Any) -> None:
         default="auto",
         help="default: %(default)s: pigz where it is installed",
     )
-    tarball.add_argument("--level", type=int, choices=range(1, 10), metavar="1..9")
+    tarball.add_argument(
+        "--level",
+        type=int,
+        choices=range(1, 10),
+        default=LEVEL,
+        metavar="1..9",
+        help="the fastest to the smallest (default: %(default)s)",
+    )
     tarball.set_defaults(run=_tarball)
 
 

@@ -28,7 +28,7 @@ class Settings:
     limit_allocated: int | None = None
     limit_tarball: int | None = None
     tarball_compressor: str = "auto"
-    tarball_level: int | None = None
+    tarball_level: int = 5
     report: str | None = None
 
     @classmethod

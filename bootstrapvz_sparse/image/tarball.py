@@ -28,6 +28,7 @@ UNIT = 1 << 30  # of the size of a disk
 BLOCK = 512
 AT_ONCE = 1 << 20
 COMPRESSORS = ("auto", "pigz", "gzip")
+LEVEL = 5  # of a Debian tree 0.6 % more than at 6, which takes half as long again
 
 OLD_GNU = b"ustar  \0"  # magic and version
 SPARSE, REGULAR = b"S", (b"0", b"\0")
@@ -58,13 +59,11 @@ class Tarball(NamedTuple):
     stored: int
 
 
-def write(
-    image: Path, tarball: Path, *, compressor: str = "auto", level: int | None = None
-) -> Tarball:
+def write(image: Path, tarball: Path, *, compressor: str = "auto", level: int = LEVEL) -> Tarball:
     """Pack the raw image at ``image`` into ``tarball``, and check it before it gets its name.
 
     The same image gives the same tarball. ``compressor`` is one of :data:`COMPRESSORS`, ``auto``
-    is pigz where it is installed; ``level`` is 1 to 9, by default what the compressor takes.
+    is pigz where it is installed; ``level`` is 1 to 9.
 
     :raises Refused: the image is no whole number of GiB, or a program fails
     :raises Changed: the tarball does not hold what the image does
@@ -103,16 +102,14 @@ def wanted(size: int) -> str:
     return f"Compute Engine wants a whole number of GiB: {missing} bytes ({human(missing)}) more"
 
 
-def _compressor(name: str, level: int | None) -> list[str]:
+def _compressor(name: str, level: int) -> list[str]:
     if name == "auto":
         try:
             programs.find("pigz")
             name = "pigz"
         except programs.Missing:
             name = "gzip"
-    command = [name, "--no-name", "--stdout"]
-    if level is not None:
-        command.append(f"-{level}")
+    command = [name, "--no-name", "--stdout", f"-{level}"]
     if name == "pigz":
         # what one process writes differs from what several do, whose number makes no difference
         command += ["--processes", str(max(os.cpu_count() or 1, 2))]

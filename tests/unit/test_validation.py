@@ -222,7 +222,7 @@ def test_schema_and_settings_agree() -> None:
     for key in [*keys.values(), *limits.values(), *tarball.values()]:
         assert key["title"] and key["description"]
     defaults = {name: key["default"] for name, key in keys.items() if "default" in key}
-    defaults["tarball"] = {"compressor": tarball["compressor"]["default"]}
+    defaults["tarball"] = {name: key["default"] for name, key in tarball.items()}
     assert Settings.of({"sparse": defaults}) == Settings()
 
 
