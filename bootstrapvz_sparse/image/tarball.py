@@ -127,7 +127,7 @@ def check(tarball: Path, image: Path | None = None) -> Tarball:
     with _unpacked(tarball) as stream:
         disk, segments = _header(stream)
         if disk % UNIT:
-            raise Refused(f"{tarball}: its disk has {human(disk)}, and {wanted(disk)}")
+            raise Refused(f"its disk has {human(disk)}, and {wanted(disk)}")
         if image is None:
             for _ in _contents(stream, segments):
                 pass

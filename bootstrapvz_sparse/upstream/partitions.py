@@ -65,10 +65,6 @@ def clean_up() -> None:
     _remove_nodes()
 
 
-def _note(path: Path) -> None:
-    _made.append(path)
-
-
 def _remove(path: Path) -> None:
     _made.remove(path)
     with contextlib.suppress(FileNotFoundError):
@@ -82,7 +78,7 @@ def _remove(path: Path) -> None:
 def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True)
-        _note(folder)
+        _made.append(folder)
 
 
 def _add_required_commands(cls: Any, info: Any) -> None:
@@ -183,7 +179,7 @@ def _make_node(name: str, device: str) -> Path:
         node.unlink()
     status = os.stat(device)
     os.mknod(node, status.st_mode, status.st_rdev)
-    _note(node)
+    _made.append(node)
     return node
 
 
@@ -197,7 +193,7 @@ def _link_uuid(self: Any) -> None:
     if not os.path.lexists(link):
         _make_folder(LINKS)
         link.symlink_to(self.device_path)
-        _note(link)
+        _made.append(link)
 
 
 def _unlink_uuid(self: Any) -> None:

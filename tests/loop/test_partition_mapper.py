@@ -150,7 +150,7 @@ def other(folder: Path) -> Path:
         ("loopback loop1 /x\nlinux root=UUID=1234-ABCD", "speaks of loopback of this host"),
         ("linux root=UUID=1234-ABCD\nset root=/dev/loop0", "speaks of /dev/loop of this host"),
         ("linux root=UUID=1234-ABCD /dev/bvz-sparse/x", "speaks of /dev/bvz-sparse of this host"),
-        ("linux root=UUID=1234-ABCD /work/space/root", "speaks of /work/space of this host"),
+        ("linux root=UUID=1234-ABCD /build/space/root", "speaks of /build/space of this host"),
         ("linux /boot/vmlinuz root=UUID=1234-ABCD ro", ""),
     ],
 )
@@ -169,7 +169,7 @@ def test_what_update_grub_wrote(
     volume = load_volume(data, "grub")
     volume.device_path = "/dev/loop9"
     monkeypatch.setattr(volume.partition_map.root, "get_uuid", lambda: "1234-ABCD")
-    info = type("Info", (), {"root": str(tmp_path), "workspace": "/work/space", "volume": volume})
+    info = type("Info", (), {"root": str(tmp_path), "workspace": "/build/space", "volume": volume})
     if message:
         with pytest.raises(TaskError, match=re.escape(message)):
             grub.InstallGrub_2.run(info)
