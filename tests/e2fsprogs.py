@@ -25,7 +25,13 @@ def debugfs(path: Path, *commands: str, offset: int = 0, write: bool = True) -> 
 
 
 def check(path: Path, offset: int = 0) -> str:
-    """What e2fsck finds wrong. debugfs keeps no quota up to date: that is wrong before, too."""
+    """What e2fsck finds wrong."""
     name = within(path, offset)
     done = subprocess.run(["e2fsck", "-fn", name], capture_output=True, text=True)
     return done.stdout.replace(str(path), "") if done.returncode else ""
+
+
+def mend(path: Path, offset: int = 0) -> None:
+    """Let e2fsck put in order what debugfs leaves as it was: quotas."""
+    done = subprocess.run(["e2fsck", "-fy", within(path, offset)], capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stdout

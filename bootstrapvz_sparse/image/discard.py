@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from . import loop, programs
 from .access import Image
 from .partitions import Partition
+from .verify import check
 
 MOUNTABLE = ("btrfs", "exfat", "f2fs", "vfat")  # that pass FITRIM on, in blkid's words
 
@@ -32,12 +34,15 @@ def trim(point: str | os.PathLike[str]) -> None:
 def discard(image: Image, partition: Partition) -> None:
     """Let the kernel punch the free blocks of the partition; it writes to its metadata, too.
 
-    :raises NotDiscarded: not root, or the kernel cannot mount or discard it
+    :raises NotDiscarded: not root, it is broken, or the kernel cannot mount or discard it
     """
     import tempfile  # takes its time, which few runs need to spend
 
     if os.geteuid() != 0:
         raise NotDiscarded(f"finding the free blocks of {partition.filesystem} needs root")
+    with contextlib.suppress(programs.Missing):  # the kernel looks at it itself
+        if wrong := check(image.fd, partition):
+            raise NotDiscarded(wrong)
     length = partition.end - partition.start
     options = f"loop,offset={partition.start},sizelimit={length},nodev,nosuid,noexec"
     try:

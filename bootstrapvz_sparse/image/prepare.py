@@ -29,26 +29,24 @@ def capabilities(image: Image) -> Capabilities:
         return probe_file(image.fd)
 
 
-def prepare(image: Image, reclaim: str, *, verify: bool) -> Survey:
+def prepare(image: Image, reclaim: str) -> Survey:
     """The survey to act on; what is left alone becomes a note of the image.
 
-    With ``verify`` nothing counts as free in a filesystem whose checker finds it broken already.
+    A filesystem's own checker has to agree with the reader that it is in order.
 
     :raises OSError: the image cannot be read
     """
     found = survey(image.fd, image.size, reclaim=reclaim != "none")
     if found.table.trouble:
         image.notes.append(f"only blocks of zeros become holes: {found.table.trouble}")
-    regions = [_checked(image, region) if verify else region for region in found.regions]
+    regions = [_checked(image, region) for region in found.regions]
     for region in regions:
         if reclaim != "none" and region.trouble and not _to_discard(region, reclaim):
             image.notes.append(f"{region.partition}: free blocks left alone: {region.trouble}")
     return found._replace(regions=tuple(regions))
 
 
-def discard_free(
-    image: Image, found: Survey, reclaim: str, can: Capabilities | None, *, verify: bool
-) -> Survey:
+def discard_free(image: Image, found: Survey, reclaim: str, can: Capabilities | None) -> Survey:
     """Let the kernel discard what is its part of ``reclaim``; the survey afterwards.
 
     Nothing is done where ``can`` is None: a dry run.
@@ -64,7 +62,7 @@ def discard_free(
             image.notes.append(f"{region.partition}: its free blocks would be discarded (FITRIM)")
             continue
         try:
-            _discard(image, region.partition, can, verify=verify)
+            _discard(image, region.partition, can)
         except NotDiscarded as reason:
             image.notes.append(f"{region.partition}: free blocks left alone: {reason}")
         else:
@@ -85,24 +83,24 @@ def _to_discard(region: Region, reclaim: str) -> bool:
     return reclaim in ("auto", "discard") and kind in MOUNTABLE and not region.partition.trouble
 
 
-def _discard(image: Image, partition: Partition, can: Capabilities, *, verify: bool) -> None:
+def _discard(image: Image, partition: Partition, can: Capabilities) -> None:
     if not can.punch:  # mounting alone would change it
         raise NotDiscarded("holes cannot be punched into files here")
-    if verify and (wrong := _wrong(image, partition)):
-        raise NotDiscarded(wrong)
     discard(image, partition)
 
 
 def _checked(image: Image, region: Region) -> Region:
-    """The region, of which nothing is called free where its checker finds it broken already."""
-    if region.trouble:
+    """The region, of which nothing is called free where its checker finds it broken.
+
+    Damage that checksums do not show, such as two wrong bits of a bitmap without one, or bitmaps of
+    another day, shows in files whose blocks are called free: to find that is what checkers are for.
+    """
+    if region.trouble or not (region.unneeded.free or region.unneeded.journal):
         return region
-    wrong = _wrong(image, region.partition)
-    return Region(region.partition, trouble=wrong) if wrong else region
-
-
-def _wrong(image: Image, partition: Partition) -> str | None:
     try:
-        return check(image, image.fd, partition)
-    except programs.Missing:
-        return None
+        wrong = check(image.fd, region.partition)
+    except programs.Missing as reason:
+        if region.unneeded.checksums:
+            return region
+        wrong = f"there are no checksums in it, and nobody to check it: {reason}"
+    return Region(region.partition, trouble=wrong) if wrong else region

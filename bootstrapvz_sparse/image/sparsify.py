@@ -74,11 +74,11 @@ def sparsify(
     with opened(path, write=not dry_run) as image:
         os.fsync(image.fd)
         before, room = allocated(os.fstat(image.fd)), _room(image.path)
-        found = prepare(image, reclaim, verify=verify)
+        found = prepare(image, reclaim)
         verified: list[str] = []
         if dry_run:
             name = ""
-            found = discard_free(image, found, reclaim, None, verify=verify)
+            found = discard_free(image, found, reclaim, None)
             scan = Scan(found, progress)
             scan(image.fd)
         else:
@@ -86,7 +86,7 @@ def sparsify(
             job = Job(image, found, can, Scan(found), min_hole, tuple(command))
             chosen = choose(method, job)  # before anything is changed
             name = chosen.name
-            found = discard_free(image, found, reclaim, can, verify=verify)
+            found = discard_free(image, found, reclaim, can)
             scan = Scan(found, progress, Digest() if verify else None)
             if verify and not chosen.scans:
                 scan(image.fd)
@@ -150,7 +150,7 @@ def _verify(image: Image, fd: int, scan: Scan, *, mounted: bool) -> list[str]:
         if region.trouble or region.partition.boot_code or region.partition.filesystem == "swap":
             continue
         try:
-            wrong = check(image, fd, region.partition)
+            wrong = check(fd, region.partition)
         except programs.Missing as reason:
             image.notes.append(f"{region.partition}: not checked: {reason}")
             continue

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from . import programs
-from .access import Image
 from .extents import complement, data, difference, intersection, total, union
 from .partitions import Partition
 from .survey import Survey
@@ -53,10 +53,10 @@ def compare(fd: int, survey: Survey, before: Digest) -> None:
         raise Changed("a hole is no hole any more")
 
 
-def check(image: Image, fd: int, partition: Partition) -> str | None:
+def check(fd: int, partition: Partition) -> str | None:
     """What the checker of the partition's filesystem finds wrong in the file ``fd``, in a line.
 
-    None when it finds nothing.
+    None when it finds nothing. e2fsck(8), xfs_repair(8), btrfs-check(8), all read-only.
 
     :raises programs.Missing: the checker is not installed, or cannot be run on a partition
     """
@@ -64,7 +64,7 @@ def check(image: Image, fd: int, partition: Partition) -> str | None:
     path = programs.same_file(fd)
     if kind in ("ext2", "ext3", "ext4"):
         done = programs.run("e2fsck", "-f", "-n", f"{path}?offset={start}", fds=[fd])
-        return programs.last_line(done.stdout) if done.returncode else None
+        return _complaint("e2fsck", done)
     command = {"xfs": ("xfs_repair", "-n"), "btrfs": ("btrfs", "check", "--readonly")}.get(kind)
     if command is None:
         raise programs.Missing(f"there is no checker for {kind or 'what is unknown'}")
@@ -73,7 +73,20 @@ def check(image: Image, fd: int, partition: Partition) -> str | None:
     else:
         with _read_only_loop(fd, partition) as device:
             done = programs.run(*command, device)
-    return programs.last_line(done.stderr or done.stdout) if done.returncode else None
+    return _complaint(command[0], done)
+
+
+# How lines begin that only tell what is looked at.
+STEPS = ("Pass ", "Phase ", "        - ", "Opening ", "Checking ", "UUID: ", "[")
+
+
+def _complaint(program: str, done: subprocess.CompletedProcess[str]) -> str | None:
+    """The first thing that a checker has found, if any: what follows is a consequence, often."""
+    if done.returncode == 0:
+        return None
+    lines = (done.stdout + done.stderr).splitlines()
+    found = [line.strip() for line in lines if line.strip() and not line.startswith(STEPS)]
+    return f"{program}: {found[0] if found else f'ended with status {done.returncode}'}"
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from pathlib import Path
 from . import programs
 from .access import Refused
 from .filesystems import NotTrusted, unneeded
+from .partitions import Partition
 from .signature import signature
+from .verify import check
 
 
 def zerofree(device: Path) -> None:
@@ -19,7 +21,7 @@ def zerofree(device: Path) -> None:
 
     :raises NotTrusted: the filesystem is none of ext2, ext3, ext4, or not in order
     :raises Refused: zerofree fails
-    :raises programs.Missing: it is not installed
+    :raises programs.Missing: it, or e2fsck, is not installed
     :raises OSError: the device cannot be read
     """
     fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
@@ -29,6 +31,8 @@ def zerofree(device: Path) -> None:
         if not kind.startswith("ext"):
             raise NotTrusted(f"zerofree knows nothing of {kind or 'what is there'}")
         unneeded(kind, fd, 0, size)
+        if wrong := check(fd, Partition(0, 0, size, filesystem=kind)):
+            raise NotTrusted(wrong)
     finally:
         os.close(fd)
     done = programs.run("zerofree", device)

@@ -14,7 +14,7 @@ import pytest
 from bootstrapvz_sparse.image.extents import Ranges, allocated, total, union
 from bootstrapvz_sparse.image.filesystems import NotTrusted, Unneeded, ext
 from bootstrapvz_sparse.image.sparsify import sparsify
-from tests.e2fsprogs import check, debugfs
+from tests.e2fsprogs import check, debugfs, mend
 from tests.loop.mounting import attached, run
 from tests.unable import unable
 
@@ -124,12 +124,13 @@ def test_sparsified_files_are_what_they_were(kind: str, tmp_path: Path) -> None:
     image = tmp_path / "image"
     mke2fs(image, KINDS[kind])
     files = fill(image, seed=1)
+    mend(image)
     subprocess.run(["cp", "--sparse=never", image, tmp_path / "whole"], check=True)
     report = sparsify(tmp_path / "whole")
     assert report.notes == ()
     assert report.after < report.apparent <= report.before
     assert read_back(tmp_path / "whole", list(files)) == files
-    assert check(tmp_path / "whole") == check(image)
+    assert check(tmp_path / "whole") == ""
 
 
 def test_bigalloc(tmp_path: Path) -> None:

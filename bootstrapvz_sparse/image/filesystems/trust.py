@@ -15,9 +15,11 @@ class Unneeded(NamedTuple):
     """Byte ranges of the image whose content nobody will ever read.
 
     ``free``: in no file and no metadata. ``journal``: the log of a journal that is empty.
-    ``swap``: a swap area behind its header.
+    ``swap``: a swap area behind its header. ``checksums``: whether there are some over all that
+    says so.
     """
 
     free: Ranges = []
     journal: Ranges = []
     swap: Ranges = []
+    checksums: bool = False

@@ -29,4 +29,8 @@ def unneeded(fd: int, start: int, end: int) -> Unneeded:
     journal = journal_log(filesystem)
     if intersection(free, journal):
         raise NotTrusted("blocks of its journal are called free")
-    return Unneeded(free=filesystem.to_bytes(free), journal=filesystem.to_bytes(journal))
+    return Unneeded(
+        free=filesystem.to_bytes(free),
+        journal=filesystem.to_bytes(journal),
+        checksums=filesystem.metadata_csum,
+    )

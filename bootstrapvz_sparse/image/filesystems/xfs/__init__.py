@@ -28,4 +28,4 @@ def unneeded(fd: int, start: int, end: int) -> Unneeded:
     filesystem = Filesystem(fd, start, end)
     newest = head_of_clean_log(filesystem)
     free = free_blocks(filesystem, newest)
-    return Unneeded(free=filesystem.to_bytes(free), journal=[])
+    return Unneeded(free=filesystem.to_bytes(free), checksums=filesystem.v5)
