@@ -55,10 +55,10 @@ def opened(path: Path, *, write: bool = True) -> Iterator[Image]:
             image.notes.append(f"{path} is a symbolic link to {real}")
         if write:
             _lock(fd, path)
-        if devices := loop.devices(real):
-            _in_use(image, f"{path} is attached to {', '.join(devices)}", write)
-        if point := _mounted(real):
-            _in_use(image, f"{path} is mounted on {point}", write)
+        if reason := _use(image):
+            if write:
+                raise Refused(f"{path} is {reason}")
+            image.notes.append(f"{path} is {reason}: what is told of it may be out of date")
         yield image
     finally:
         os.close(fd)
@@ -86,10 +86,13 @@ def _status(path: Path) -> os.stat_result:
     return status
 
 
-def _in_use(image: Image, reason: str, write: bool) -> None:
-    if write:
-        raise Refused(reason)
-    image.notes.append(f"{reason}: what is told of it may be out of date")
+def _use(image: Image) -> str | None:
+    """What somebody else does with the image."""
+    if devices := loop.devices(image.path):
+        return f"attached to {', '.join(devices)}"
+    if point := _mounted(image.path):
+        return f"mounted on {point}"
+    return None
 
 
 F_OFD_SETLK = 37  # linux/fcntl.h
@@ -105,6 +108,22 @@ def _lock(fd: int, path: Path) -> None:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             raise Refused(f"{path} is locked by another program") from error
         raise
+
+
+def still_ours(image: Image) -> None:
+    """Look once more, while we work on the image or have done so.
+
+    :raises Refused: it is not where it was, has another size, or somebody uses it
+    """
+    status = _status(image.path)
+    if not os.path.samestat(status, os.fstat(image.fd)):
+        raise Refused(f"{image.path} was replaced meanwhile")
+    if status.st_size != image.size:
+        raise Refused(
+            f"{image.path} had {image.size} bytes and has {status.st_size}: somebody changes it"
+        )
+    if reason := _use(image):
+        raise Refused(f"{image.path} is {reason} meanwhile: what is read there may be wrong")
 
 
 def lend(image: Image) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -12,9 +11,9 @@ from . import programs
 from .access import Refused, lend, opened
 from .extents import allocated
 from .methods.outside import run
-from .methods.second import lacks_room, second_file
+from .methods.second import lacks_room, take_over
 from .sparsify import sparsify
-from .temporary import SUFFIX
+from .temporary import Temporary, temporary_folder
 from .verify import Changed
 
 
@@ -44,12 +43,10 @@ def convert(path: Path, format: str, *, reclaim: str = "auto", verify: bool = Tr
         before = allocated(os.fstat(image.fd))
         if reason := lacks_room(image, 2 * before):  # the raw disk, and the new image
             raise Refused(f"qemu-img: {reason}")
-        folder = image.path.parent
-        with (
-            tempfile.TemporaryDirectory(SUFFIX, dir=folder) as space,
-            second_file(image, same_size=False) as new,
-        ):
-            raw = Path(space, "disk.raw")
+        status = os.fstat(image.fd)
+        with temporary_folder(image.path) as space:
+            raw = space / f"{image.path.name}.raw"
+            new = space / image.path.name  # which vmdk writes into itself
             # without the hint xfs allocates whole MiB
             sparse = ("-S", "4k", "-o", "extent_size_hint=0")
             run("qemu-img", "convert", "-f", format, "-O", "raw", *sparse, image.path, raw)
@@ -61,6 +58,11 @@ def convert(path: Path, format: str, *, reclaim: str = "auto", verify: bool = Tr
                 if done.returncode:
                     raise Changed(programs.last_line(done.stderr or done.stdout))
                 verified.append(f"the {format} image holds the same")
+            fd = os.open(new, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                take_over(image, status, Temporary(new, fd))
+            finally:
+                os.close(fd)
         return Converted(
             before=before,
             after=allocated(os.stat(image.path)),

@@ -48,14 +48,14 @@ def move(source: Path, destination: Path, *, verify: bool = True) -> list[str]:
         )
     if not can.sparse:
         notes.append(f"files cannot have holes in {destination.parent}: the image is whole there")
-    with temporary(destination) as path:
-        copy(source, path)
+    with temporary(destination) as file:
+        _copy(source, file.fd)
         with contextlib.suppress(PermissionError):  # some filesystems have no owners
-            os.chown(path, status.st_uid, status.st_gid)
-        shutil.copystat(source, path)
+            os.fchown(file.fd, status.st_uid, status.st_gid)
+        shutil.copystat(source, file.path)
         if verify:
-            _compare(source, path)
-        os.rename(path, destination)
+            _compare(source, file.path)
+        file.place(destination)
     os.unlink(source)
     return notes
 
@@ -63,18 +63,26 @@ def move(source: Path, destination: Path, *, verify: bool = True) -> list[str]:
 def copy(source: Path, destination: Path) -> None:
     """Copy the content of ``source`` by GNU cp; zeros become holes.
 
+    The copy gets its name, in place of what has it, when it is complete and on disk.
+
     :raises Refused: cp fails
     """
+    with temporary(destination) as file:
+        _copy(source, file.fd)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.fchmod(file.fd, 0o666 & ~umask)
+        file.place(destination)
+
+
+def _copy(source: Path, fd: int) -> None:
     # where files can be cloned cp does so unasked, and then makes nothing sparse
-    done = programs.run("cp", "--sparse=always", "--reflink=never", "--", source, destination)
+    options = ("--sparse=always", "--reflink=never", "--")
+    done = programs.run("cp", *options, source, programs.same_file(fd), fds=[fd])
     if done.returncode:
         raise Refused(f"cp failed: {programs.last_line(done.stderr)}")
-    fd = os.open(destination, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-        size, wanted = os.fstat(fd).st_size, os.stat(source).st_size
-    finally:
-        os.close(fd)
+    os.fsync(fd)
+    size, wanted = os.fstat(fd).st_size, os.stat(source).st_size
     if size != wanted:
         raise Refused(f"the copy of {source} has {size} bytes in place of {wanted}")
 

@@ -83,16 +83,15 @@ def write(image: Path, tarball: Path, *, compressor: str = "auto", level: int = 
     packed_as = ("--owner=root:0", "--group=root:0", "--mode=0644", "--mtime=@0")
     tar = ["tar", "--create", "--format=oldgnu", "--sparse", "--hole-detection=seek", *packed_as]
     tar += [f"--transform=s,.*,{NAME},", f"--directory={source.parent}", "--", f"./{source.name}"]
-    with temporary(tarball) as path:
-        with path.open("wb") as file:
-            try:
-                programs.pipe(tar, _compressor(compressor, level), file.fileno())
-            except programs.Failed as failure:
-                raise Refused(f"{tarball} was not written: {failure}") from failure
-            os.fsync(file.fileno())
-        path.chmod(0o644)
-        found = check(path, source)
-        os.replace(path, tarball)
+    with temporary(tarball) as file:
+        try:
+            programs.pipe(tar, _compressor(compressor, level), file.fd)
+        except programs.Failed as failure:
+            raise Refused(f"{tarball} was not written: {failure}") from failure
+        os.fsync(file.fd)
+        os.fchmod(file.fd, 0o644)
+        found = check(file.path, source)
+        file.place(tarball)
     return found
 
 

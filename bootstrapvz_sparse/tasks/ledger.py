@@ -52,9 +52,10 @@ def _write(info: Any, *, image: str | None, tarball: str | None) -> None:
         return
     text = json.dumps(ledger(info).json(image, tarball), indent=2)
     with temporary(path) as file:
-        file.write_text(f"{text}\n")
-        file.chmod(0o644)
-        os.replace(file, path)
+        with open(file.fd, "w", closefd=False) as stream:
+            stream.write(f"{text}\n")
+        os.fchmod(file.fd, 0o644)
+        file.place(path)
 
 
 def _report(info: Any) -> Path | None:
@@ -78,8 +79,8 @@ class CheckReport(Task):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
                 raise TaskError(f"plugins.sparse.report: {path} is a directory")
-            with temporary(path) as file:
-                file.unlink()
+            with temporary(path):
+                pass
         except OSError as error:
             raise TaskError(f"plugins.sparse.report: {path}: {error.strerror}") from error
         except (AttributeError, KeyError, IndexError, ValueError) as error:

@@ -95,14 +95,14 @@ def test_to_a_filesystem_without_holes(image: Path, tmp_path: Path) -> None:
 def test_a_copy_that_is_not_the_same(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def bad(source: Path, destination: Path) -> None:
-        copy(source, destination)
-        with destination.open("r+b") as file:
-            file.seek(40 * MIB)  # where the original has a hole
-            file.write(b"y")
+    original = module._copy
+
+    def bad(source: Path, fd: int) -> None:
+        original(source, fd)
+        os.pwrite(fd, b"y", 40 * MIB)  # where the original has a hole
 
     with mounted("tmpfs", tmp_path, 320 * MIB) as folder:
-        monkeypatch.setattr(module, "copy", bad)
+        monkeypatch.setattr(module, "_copy", bad)
         with pytest.raises(Changed, match=f"not the same .* at byte {40 * MIB}"):
             move(image, folder / "there")
         assert os.listdir(folder) == []
@@ -110,18 +110,22 @@ def test_a_copy_that_is_not_the_same(
 
 
 def test_interrupted(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(source: Path, destination: Path) -> None:
-        copy(source, destination)
+    original = module._copy
+
+    def interrupted(source: Path, fd: int) -> None:
+        original(source, fd)
         raise KeyboardInterrupt
 
     with mounted("tmpfs", tmp_path, 320 * MIB) as folder:
-        monkeypatch.setattr(module, "copy", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            move(image, folder / "there")
-        assert os.listdir(folder) == []
+        monkeypatch.setattr(module, "_copy", interrupted)
+        for work in (move, copy):
+            with pytest.raises(KeyboardInterrupt):
+                work(image, folder / "there")
+            assert os.listdir(folder) == []
         assert image.exists()
 
 
 def test_cp_that_fails(image: Path, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="cp failed: .*nowhere"):
-        copy(image, tmp_path / "nowhere" / "there")
+        copy(tmp_path / "nowhere", tmp_path / "there")
+    assert list(tmp_path.iterdir()) == [image]

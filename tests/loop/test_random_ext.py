@@ -168,8 +168,8 @@ def make(image: Path, source: Path, chance: random.Random, block: int, offset: i
             capture_output=True,
             text=True,
         )
-        # with -G 1 -E packed_meta_blocks=1 mke2fs 1.47.0 miscounts its free blocks itself
-        if done.returncode == 0 and "count wrong" not in check(image, offset):
+        # of some mixtures mke2fs 1.47.0 makes what e2fsck calls corrupt
+        if done.returncode == 0 and not check(image, offset):
             print(f"refused {number} times, then taken: mke2fs {' '.join(options + place)}")
             return
     pytest.fail(f"mke2fs takes nothing: {done.stderr}")

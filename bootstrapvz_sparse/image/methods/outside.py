@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,17 +43,7 @@ def copied(job: Job, program: str, *options: str) -> Iterator[int]:
     """
     reclaim(job)
     image = job.image.fd
-    with second_file(job.image) as path:
-        run(program, *options, programs.same_file(image), path, fds=[image])
-        with result(path) as fd:
-            yield fd
-
-
-@contextmanager
-def result(path: Path, access: int = os.O_RDONLY) -> Iterator[int]:
-    """The file that a program has written, opened to be looked at, or for another ``access``."""
-    fd = os.open(path, access | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+    with second_file(job.image) as file:
+        places = programs.same_file(image), programs.same_file(file.fd)
+        run(program, *options, *places, fds=[image, file.fd])
+        yield file.fd

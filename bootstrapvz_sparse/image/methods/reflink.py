@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .. import programs
 from .job import Job, Method
-from .outside import lacks_program, result, run
+from .outside import lacks_program, run
 from .punch import lacks as lacks_punching
 from .punch import punch_file
 from .second import lacks_room, second_file
@@ -22,18 +21,12 @@ def lacks(job: Job) -> str | None:
 
 @contextmanager
 def apply(job: Job) -> Iterator[int]:
-    with second_file(job.image) as path:
-        run(
-            "cp",
-            "--reflink=always",
-            "--",
-            programs.same_file(job.image.fd),
-            path,
-            fds=[job.image.fd],
-        )
-        with result(path, os.O_RDWR) as fd:
-            punch_file(fd, job)
-            yield fd
+    image = job.image.fd
+    with second_file(job.image) as file:
+        places = programs.same_file(image), programs.same_file(file.fd)
+        run("cp", "--reflink=always", "--", *places, fds=[image, file.fd])
+        punch_file(file.fd, job)
+        yield file.fd
 
 
 METHOD = Method("reflink", lacks, apply, scans=True)

@@ -6,12 +6,11 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from ..access import Image, Refused
+from ..access import Image, Refused, still_ours
 from ..extents import allocated, total
 from ..report import human
-from ..temporary import temporary
+from ..temporary import Temporary, temporary
 from .job import Job
 
 ACL = "system.posix_acl_access"
@@ -43,58 +42,52 @@ def lacks_room(image: Image, needed: int) -> str | None:
 
 
 @contextmanager
-def second_file(image: Image, *, same_size: bool = True) -> Iterator[Path]:
+def second_file(image: Image) -> Iterator[Temporary]:
     """An empty file beside the image for the body to fill, which then replaces the image.
 
-    It takes over mode, owner, times and extended attributes, and is on disk before it is renamed.
-    When the body fails the image stays and the file is removed. A raw image has the ``same_size``.
+    When the body fails the image stays and the file is removed.
 
-    :raises Refused: the file is not of the image's size, or the image was changed meanwhile
-    :raises OSError: it cannot be written, or an attribute cannot be kept
+    :raises Refused, OSError: as :func:`take_over`; or the file is not of the image's size
     """
     before = os.fstat(image.fd)
-    with temporary(image.path) as path:
-        yield path
-        if same_size and path.stat().st_size != image.size:
+    with temporary(image.path) as file:
+        yield file
+        if os.fstat(file.fd).st_size != image.size:
             raise Refused(f"the copy of {image.path} is not of the same size")
-        _finish(image, before, path)
-        os.replace(path, image.path)
-    _sync(image.path.parent)
+        take_over(image, before, file)
 
 
-def _finish(image: Image, before: os.stat_result, path: Path) -> None:
-    status = os.fstat(image.fd)
-    if not os.path.samestat(status, os.stat(image.path)):
-        raise Refused(f"{image.path} was replaced meanwhile")
+def take_over(image: Image, before: os.stat_result, file: Temporary) -> None:
+    """Put ``file`` in place of the image, which was as ``before`` when the file was begun.
+
+    It takes over mode, owner, times and extended attributes, and is on disk before it is renamed.
+
+    :raises Refused: the image was changed meanwhile, or somebody uses it
+    :raises OSError: an attribute cannot be kept
+    """
+    still_ours(image)
+    status, new = os.fstat(image.fd), os.fstat(file.fd)
     if status.st_mtime_ns != before.st_mtime_ns:
         raise Refused(f"{image.path} was written to meanwhile")
-    new = path.stat()
     if (new.st_uid, new.st_gid) != (status.st_uid, status.st_gid):
-        os.chown(path, status.st_uid, status.st_gid)
-    present, wanted = _attributes(path), _attributes(image.fd)
+        os.fchown(file.fd, status.st_uid, status.st_gid)
+    present, wanted = _attributes(file.fd), _attributes(image.fd)
     if ACL in present and ACL not in wanted:
-        os.removexattr(path, ACL)  # the folder gives it to every new file
-    os.chmod(path, status.st_mode & 0o7777)
+        os.removexattr(file.fd, ACL)  # the folder gives it to every new file
+    os.fchmod(file.fd, status.st_mode & 0o7777)
     for attribute in wanted:
         value = os.getxattr(image.fd, attribute)
-        if attribute not in present or os.getxattr(path, attribute) != value:
-            os.setxattr(path, attribute, value)
-    os.utime(path, ns=image.times)
-    _sync(path)
+        if attribute not in present or os.getxattr(file.fd, attribute) != value:
+            os.setxattr(file.fd, attribute, value)
+    os.utime(file.fd, ns=image.times)
+    os.fsync(file.fd)
+    file.place(image.path)
 
 
-def _attributes(file: Path | int) -> list[str]:
+def _attributes(fd: int) -> list[str]:
     try:
-        return os.listxattr(file)
+        return os.listxattr(fd)
     except OSError as error:
         if error.errno == errno.EOPNOTSUPP:
             return []
         raise
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..access import lend
-from ..temporary import SUFFIX
+from ..temporary import temporary_folder
 from .job import Job, Method
-from .outside import lacks_program, result, run
+from .outside import lacks_program, run
 from .reclaim import reclaim
 from .second import lacks_holes, lacks_room, second_file
 
@@ -25,18 +25,16 @@ def lacks(job: Job) -> str | None:
 def apply(job: Job) -> Iterator[int]:
     reclaim(job)
     lend(job.image)
-    folder = job.image.path.parent
     # its own overlay goes with the folder even where it is killed
-    with second_file(job.image) as path, tempfile.TemporaryDirectory(SUFFIX, dir=folder) as space:
+    with second_file(job.image) as file, temporary_folder(job.image.path) as space:
         run(
             "virt-sparsify",
             *("--quiet", "--format", "raw", "--convert", "raw"),
             *("--check-tmpdir", "fail", "--tmp", space),  # by default it asks whoever is there
             job.image.path,
-            path,
+            f"/proc/{os.getpid()}/fd/{file.fd}",  # what it starts does not inherit the file
         )
-        with result(path) as fd:
-            yield fd
+        yield file.fd
 
 
 METHOD = Method("virt-sparsify-copy", lacks, apply, mounts=True)
