@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.builder.run import SYSTEM_FOLDERS
+from bootstrapvz_sparse.image.programs import search_path
 from tests.loop.mounting import mounted
 from tests.unable import unable
 
 # where mkfs and losetup are, and what users do not have in PATH
-os.environ["PATH"] += os.pathsep + os.pathsep.join(SYSTEM_FOLDERS)
+os.environ["PATH"] = search_path()
 
 BUILD_PROGRAMS = (
     *("debootstrap", "mkfs.ext4", "parted", "qemu-img", "qemu-system-x86_64", "sfdisk", "zerofree"),

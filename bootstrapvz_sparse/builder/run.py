@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from .. import upstream
+from ..image.programs import search_path
 from ..signals import handlers, termination_interrupts
 from ..upstream import partitions
 from . import leftovers
@@ -25,9 +26,6 @@ from .console import ConsoleHandler
 from .preflight import problems
 
 log = logging.getLogger(__name__)
-
-# sudo, su and cron leave these out of PATH, and mkfs and losetup are there
-SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 class BuildError(Exception):
@@ -75,9 +73,7 @@ def build(options: Options) -> None:
 
 
 def _prepare_environment() -> None:
-    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    folders += [folder for folder in SYSTEM_FOLDERS if folder not in folders]
-    os.environ["PATH"] = os.pathsep.join(folders)
+    os.environ["PATH"] = search_path()
     # what programs print is parsed, and the host's language need not exist in the image
     os.environ["LC_ALL"] = "C.UTF-8"
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ class Refused(Exception):
     """The image is left as it is; the text says why, in a line."""
 
 
+INTERVAL = 0.1  # seconds between two looks at who uses the image
+
+
 class Image:
     """An open image: its path without symbolic links, its size in bytes, remarks on it.
 
@@ -28,6 +32,16 @@ class Image:
     def __init__(self, path: Path, fd: int, size: int, times: tuple[int, int]) -> None:
         self.path, self.fd, self.size, self.times = path, fd, size, times
         self.notes: list[str] = []
+        self._looked = time.monotonic()
+
+    def watch(self) -> None:
+        """Now and then :func:`still_ours`, however often it is called.
+
+        :raises Refused: as :func:`still_ours`
+        """
+        if time.monotonic() >= self._looked + INTERVAL:
+            still_ours(self)
+            self._looked = time.monotonic()
 
 
 @contextmanager
@@ -110,8 +124,10 @@ def _lock(fd: int, path: Path) -> None:
         raise
 
 
-def still_ours(image: Image) -> None:
+def still_ours(image: Image, *, unwritten: bool = False) -> None:
     """Look once more, while we work on the image or have done so.
+
+    With ``unwritten``, before we write to it, it has to be as it was opened.
 
     :raises Refused: it is not where it was, has another size, or somebody uses it
     """
@@ -122,6 +138,8 @@ def still_ours(image: Image) -> None:
         raise Refused(
             f"{image.path} had {image.size} bytes and has {status.st_size}: somebody changes it"
         )
+    if unwritten and status.st_mtime_ns != image.times[1]:
+        raise Refused(f"{image.path} was written to meanwhile")
     if reason := _use(image):
         raise Refused(f"{image.path} is {reason} meanwhile: what is read there may be wrong")
 

@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -52,23 +52,40 @@ def punch(fd: int, start: int, end: int) -> None:
         raise OSError(number, f"punching a hole at byte {start}: {os.strerror(number)}")
 
 
+Watch = Callable[[], object]  # raises where the work is not to go on
+
+
+def punch_all(fd: int, ranges: Ranges, watch: Watch) -> None:
+    """Punch ``ranges``; ``watch`` is called before each.
+
+    :raises NotSupported, OSError: as :func:`punch`; and what ``watch`` raises
+    """
+    for start, end in ranges:
+        watch()
+        punch(fd, start, end)
+
+
 @contextmanager
-def punching(fd: int, ranges: Ranges) -> Iterator[None]:
+def punching(fd: int, ranges: Ranges, watch: Watch) -> Iterator[None]:
     """Punch ``ranges`` in a thread while the body runs; both are done on leaving.
 
     When the body fails or is interrupted, the range at hand is the last one.
 
-    :raises NotSupported, OSError: as :func:`punch`
+    :raises NotSupported, OSError: as :func:`punch_all`
     """
     stop = threading.Event()
     failures: list[Exception] = []
 
+    def watch_and_stop() -> None:
+        if stop.is_set():
+            raise _Stopped
+        watch()
+
     def work() -> None:
         try:
-            for start, end in ranges:
-                if stop.is_set():
-                    return
-                punch(fd, start, end)
+            punch_all(fd, ranges, watch_and_stop)
+        except _Stopped:
+            return
         except Exception as failure:
             failures.append(failure)
 
@@ -82,6 +99,10 @@ def punching(fd: int, ranges: Ranges) -> Iterator[None]:
         thread.join()
     if failures:
         raise failures[0]
+
+
+class _Stopped(Exception):
+    pass
 
 
 class Capabilities(NamedTuple):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -43,13 +44,28 @@ PACKAGES = {
 }
 
 
+SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # that sudo, su and cron leave out
+
+
+def search_path() -> str:
+    """PATH and the folders of the system, but none that anybody can write, nor a relative one."""
+    folders = dict.fromkeys(os.environ.get("PATH", os.defpath).split(os.pathsep))
+    return os.pathsep.join(filter(_is_safe, [*folders, *SYSTEM_FOLDERS]))
+
+
+def _is_safe(folder: str) -> bool:
+    try:
+        return os.path.isabs(folder) and not os.stat(folder).st_mode & stat.S_IWOTH
+    except OSError:
+        return False
+
+
 def find(program: str) -> str:
     """The path of ``program``.
 
     :raises Missing: it is not installed
     """
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-    found = shutil.which(program, path=path)
+    found = shutil.which(program, path=search_path())
     if found is None:
         package = PACKAGES.get(program)
         raise Missing(f"{program}{f' (package {package})' if package else ''} is not installed")
@@ -62,13 +78,13 @@ def run(
     """Run ``program``, without a shell, and wait; what it says is in English and decoded.
 
     ``fds`` are the open files that it inherits. When we are interrupted, the program is ended,
-    with all that it has started, before the interruption goes on.
+    with all that it has started, before the interruption goes on; when we are killed, it is, too.
 
     :raises Missing: it is not installed
     """
     command = [find(program), *map(str, arguments)]
     process = subprocess.Popen(
-        command,
+        [*_ending_with_us(), *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -101,7 +117,7 @@ def pipe(first: Sequence[str], second: Sequence[str], output: int) -> None:
     :raises Failed: one of them fails
     """
     env = {**os.environ, "LC_ALL": "C"}
-    commands = [[find(command[0]), *command[1:]] for command in (first, second)]
+    commands = [[*_ending_with_us(), find(command[0]), *command[1:]] for command in (first, second)]
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen(
@@ -128,6 +144,13 @@ def pipe(first: Sequence[str], second: Sequence[str], output: int) -> None:
         for command, status in ((second, sink.returncode), (first, source.returncode)):
             if status:
                 raise Failed(f"{command[0]} failed ({status}): {last_line(text)}")
+
+
+def _ending_with_us() -> list[str]:
+    """What a command line begins with, so that the program ends when we are killed: setpriv(1)."""
+    with contextlib.suppress(Missing):
+        return [find("setpriv"), "--pdeathsig", "KILL", "--"]
+    return []
 
 
 def _signal_all(process: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import programs
-from .access import Image, opened
+from .access import Image, opened, still_ours
 from .extents import allocated, intersection, total
 from .methods import Job, choose
 from .prepare import capabilities, discard_free, prepare
 from .report import human
 from .scan import Progress, Scan
 from .survey import Plan
+from .temporary import remove_stale
 from .verify import Changed, Digest, check, compare
 
 
@@ -72,6 +73,9 @@ def sparsify(
     """
     started = time.perf_counter()
     with opened(path, write=not dry_run) as image:
+        if not dry_run:
+            for stale in remove_stale(image.path):
+                image.notes.append(f"{stale.name} is removed: a run that was killed has left it")
         os.fsync(image.fd)
         before, room = allocated(os.fstat(image.fd)), _room(image.path)
         found = prepare(image, reclaim)
@@ -82,6 +86,7 @@ def sparsify(
             scan = Scan(found, progress)
             scan(image.fd)
         else:
+            still_ours(image, unwritten=True)  # what was surveyed is what is there
             can = capabilities(image)
             job = Job(image, found, can, Scan(found), min_hole, tuple(command))
             chosen = choose(method, job)  # before anything is changed
@@ -93,6 +98,7 @@ def sparsify(
             with chosen.apply(job._replace(survey=found, scan=scan)) as result:
                 if verify:
                     verified = _verify(image, result, scan, mounted=chosen.mounts)
+                still_ours(image)
     plan = Plan(found, scan.zero)
     after = before - plan.gain if dry_run else allocated(os.stat(image.path))
     if kept := total(intersection(found.shared, plan.holes)):

@@ -6,8 +6,9 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from . import programs
+from . import loop, programs
 from .extents import complement, data, difference, intersection, total, union
 from .partitions import Partition
 from .survey import Survey
@@ -107,3 +108,4 @@ def _read_only_loop(fd: int, partition: Partition) -> Iterator[str]:
         yield device
     finally:
         programs.run("losetup", "--detach", device)
+        loop.wait_until_detached(Path(programs.same_file(fd)))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..holes import punch
+from ..holes import punch_all
 from .job import Job, Method, worth_punching
 from .punch import lacks
 
@@ -14,8 +14,7 @@ from .punch import lacks
 @contextmanager
 def apply(job: Job) -> Iterator[int]:
     fd = job.image.fd
-    for start, end in worth_punching(job.survey.whole_blocks_unneeded, job):
-        punch(fd, start, end)
+    punch_all(fd, worth_punching(job.survey.whole_blocks_unneeded, job), job.image.watch)
     os.fsync(fd)
     yield fd
 

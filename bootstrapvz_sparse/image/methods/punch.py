@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..extents import difference, union
-from ..holes import punch, punching
+from ..holes import punch_all, punching
 from .job import Job, Method, worth_punching
 
 
@@ -27,11 +27,10 @@ def punch_file(fd: int, job: Job) -> None:
     :raises OSError: it cannot be read or written
     """
     known = worth_punching(job.survey.whole_blocks_unneeded, job)
-    with punching(fd, known):  # reading goes on meanwhile, in other blocks
+    with punching(fd, known, job.image.watch):  # reading goes on meanwhile, in other blocks
         zero = job.scan(job.image.fd)  # not a copy, which is to be proved the same
     everything = union(job.survey.whole_blocks_unneeded, zero)
-    for start, end in difference(worth_punching(everything, job), known):
-        punch(fd, start, end)
+    punch_all(fd, difference(worth_punching(everything, job), known), job.image.watch)
     os.fsync(fd)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..extents import Ranges, difference, intersection, union
-from ..holes import punch
+from ..holes import punch_all
 from ..zeros import zero_blocks
 from .job import Job
 
@@ -19,8 +19,8 @@ def reclaim(job: Job) -> None:
     """
     fd, survey = job.image.fd, job.survey
     if job.can.punch:
-        for start, end in survey.unneeded:
-            punch(fd, start, end)  # the kernel zeroes the parts of blocks at the ends
+        # the kernel zeroes the parts of blocks at the ends
+        punch_all(fd, survey.unneeded, job.image.watch)
     else:
         _write_zeros(fd, intersection(survey.unneeded, survey.data), survey.block)
     os.fsync(fd)
