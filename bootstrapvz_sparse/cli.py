@@ -20,8 +20,8 @@ from .signals import termination_interrupts
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0 done, 1 refused or failed, 2 bad usage."""
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         status: int = options.run(options)
     except KeyboardInterrupt:
         print("bvz-sparse: error: interrupted", file=sys.stderr)

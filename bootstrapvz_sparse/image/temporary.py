@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -84,12 +85,17 @@ def remove_stale(path: Path) -> list[Path]:
             continue
         try:
             with suppress(OSError):  # a filesystem without locks
-                if os.fstat(fd).st_uid == os.geteuid() and _locks(fd, found):
+                if _is_of_ours(os.fstat(fd)) and _locks(fd, found):
                     _remove(found)
                     removed.append(found)
         finally:
             os.close(fd)
     return removed
+
+
+def _is_of_ours(status: os.stat_result) -> bool:
+    kind = stat.S_IFMT(status.st_mode)
+    return status.st_uid == os.geteuid() and kind in (stat.S_IFREG, stat.S_IFDIR)
 
 
 def _start(name: str) -> str:
