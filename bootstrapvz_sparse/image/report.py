@@ -61,7 +61,7 @@ class Ledger:
         if self.peak is not None:
             lines.append(f"{'at most':<24}{human(self.peak):>14}")
         lines += [f"verified: {text}" for text in self.verified]
-        return "\n".join(lines + self.notes)
+        return "\n".join(lines + [printable(note) for note in self.notes])
 
     def json(self, image: str | None, tarball: str | None = None) -> dict[str, Any]:
         """The ledger for programs; ``docs/ledger.schema.json`` describes it.
@@ -70,8 +70,8 @@ class Ledger:
         """
         return {
             "version": LEDGER_VERSION,
-            "image": image,
-            "tarball": tarball,
+            "image": image and as_utf8(image),
+            "tarball": tarball and as_utf8(tarball),
             "stages": [
                 {**e._asdict(), "seconds": round(e.seconds, 3), "method": e.method or None}
                 for e in self.entries
@@ -79,13 +79,18 @@ class Ledger:
             "peak": self.peak,
             "limit": self.limits,
             "verified": self.verified,
-            "notes": self.notes,
+            "notes": [as_utf8(note) for note in self.notes],
         }
+
+
+def as_utf8(text: str) -> str:
+    """``text`` with ``\\xff`` for each byte of a path or a name that is no UTF-8, for JSON."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def printable(text: str) -> str:
     """``text`` in one line, whatever it holds: paths and labels may have escape sequences."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in as_utf8(text))
 
 
 def human(size: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .report import human, printable
+from .report import as_utf8, human, printable
 from .survey import KINDS, Plan, Share
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def inspection_text(inspection: Inspection, *, width: int, colour: bool, ascii_o
 def report_json(report: Report) -> dict[str, Any]:
     """A report for programs; sizes in bytes, null for what nobody looked for."""
     return {
-        "path": str(report.path),
+        "path": as_utf8(str(report.path)),
         "method": report.method or None,
         "apparent": report.apparent,
         "before": report.before,
@@ -145,19 +145,19 @@ def report_json(report: Report) -> dict[str, Any]:
         "seconds": round(report.seconds, 3),
         "verified": list(report.verified),
         **_plan_json(report.plan, scanned=report.scanned),
-        "notes": list(report.notes),
+        "notes": [as_utf8(note) for note in report.notes],
     }
 
 
 def inspection_json(inspection: Inspection) -> dict[str, Any]:
     """An inspection for programs; sizes in bytes."""
     return {
-        "path": str(inspection.path),
+        "path": as_utf8(str(inspection.path)),
         "apparent": inspection.plan.survey.size,
         "allocated": inspection.plan.survey.allocated,
         "gain": inspection.plan.gain,
         **_plan_json(inspection.plan, scanned=True),
-        "notes": list(inspection.notes),
+        "notes": [as_utf8(note) for note in inspection.notes],
     }
 
 

@@ -14,7 +14,7 @@ from bootstrapvz.common.exceptions import TaskError
 from bootstrapvz.common.tasks import volume, workspace
 
 from ..image.peak import Peak
-from ..image.report import Ledger
+from ..image.report import Ledger, printable
 from ..image.temporary import temporary
 from ..settings import Settings
 
@@ -30,7 +30,7 @@ def ledger(info: Any) -> Ledger:
 
 def remark(info: Any, text: str) -> None:
     """Say something that the user should know, now and below the ledger."""
-    log.warning("%s", text)
+    log.warning("%s", printable(text))
     ledger(info).notes.append(text)
 
 
