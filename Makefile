@@ -4,6 +4,7 @@
 # make bench [OPTIONS="--rounds 3 --images 10GiB"]  against the other ways to make images sparse
 # make matrix [OPTIONS="--reclaim auto --sparsify punch,copy"]  every way to reclaim with every way to
 #                                                   sparsify, in real builds: an hour, 2 GiB in matrix/
+# make torture [OPTIONS="kills --share 0.1"]         damage, kills, faults: 20 minutes
 # make lint
 
 MANIFEST ?= manifests/kvm-bookworm.yml
@@ -16,6 +17,7 @@ BUILD_PACKAGES = python3 python3-venv debootstrap e2fsprogs fdisk mount parted p
 BOOT_PACKAGES = python3 qemu-system-x86
 TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) acl bindfs btrfs-progs exfat-fuse exfatprogs \
 	qemu-utils xfsprogs zerofree
+TORTURE_PACKAGES = $(TEST_PACKAGES) strace
 BENCH_PACKAGES = $(BUILD_PACKAGES) qemu-utils xfsprogs zerofree
 
 # Install those of the Debian packages that are not there yet.
@@ -26,7 +28,8 @@ apt = @set -- $(call missing,$(1)); test $$\# = 0 || { \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"; }
 
-.PHONY: image boot test bench matrix lint install-build install-boot install-test install-bench
+.PHONY: image boot test bench matrix torture lint \
+	install-build install-boot install-test install-bench install-torture
 
 image: install-build $(VENV)/build
 	$(SUDO) $(VENV)/bin/bvz-sparse build --log images/log $(MANIFEST)
@@ -45,6 +48,9 @@ bench: install-bench
 matrix: install-test $(VENV)/test
 	$(SUDO) $(VENV)/bin/python -m tests.build.matrix matrix --boot $(OPTIONS)
 
+torture: install-torture $(VENV)/test
+	$(SUDO) $(VENV)/bin/python -m tests.torture $(OPTIONS)
+
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -55,6 +61,9 @@ install-build:
 
 install-boot:
 	$(call apt,$(BOOT_PACKAGES))
+
+install-torture:
+	$(call apt,$(TORTURE_PACKAGES))
 
 install-bench:
 	$(call apt,$(BENCH_PACKAGES))
