@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import build, check, inspect, sparsify, tarball
+from .commands import build, check, clean, inspect, sparsify, tarball
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bvz-sparse", description="Sparse Debian images.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (build, sparsify, inspect, tarball, check):
+    for command in (build, clean, sparsify, inspect, tarball, check):
         command.add(commands)
     return parser
 
