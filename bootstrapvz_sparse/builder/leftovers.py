@@ -29,6 +29,7 @@ SERVERS = ("qemu-nbd",)
 
 BLOCK = Path("/sys/block")
 PATIENCE = 10  # seconds
+BUSY = 2  # seconds for which a program that was ended may still hold what it had open
 
 
 class Leftover(NamedTuple):
@@ -138,6 +139,10 @@ def release(folder: Path) -> None:
     """End, unmount and detach all that a build left, and delete what it made in /dev."""
     end_processes(folder, SERVERS)
     unmount(folder)
+    deadline = time.monotonic() + BUSY
+    while mounts(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+        unmount(folder)
     devices = loop_devices(folder)
     partitions.clean_up(folder.name, devices)
     for device in devices:
