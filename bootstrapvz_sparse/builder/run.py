@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +18,12 @@ import yaml
 
 from .. import upstream
 from ..image.programs import search_path
-from ..signals import handlers, termination_interrupts
+from ..signals import ENDING, first_one_interrupts, handlers, held_back
 from ..upstream import partitions
 from . import leftovers
 from .console import ConsoleHandler
 from .preflight import problems
+from .record import Record
 
 log = logging.getLogger(__name__)
 
@@ -159,12 +159,15 @@ def _run(info: Any, tasks: set[Any], options: Options) -> None:
     """What ``bootstrapvz.base.main.run`` does, and a rollback that leaves nothing behind."""
     from bootstrapvz.base.tasklist import TaskList
 
-    tasklist = TaskList(tasks)
-    workspace = info.manifest.bootstrapper["workspace"]
-    workspace_is_new = not os.path.exists(workspace)
-    with termination_interrupts():
+    tasklist, record = TaskList(tasks), Record(Path(info.workspace))
+    with first_one_interrupts(), _marked(info.workspace):
         try:
+            if not options.dry_run:
+                with held_back():
+                    record.begin()
             tasklist.run(info=info, dry_run=options.dry_run)
+            with _uninterrupted():
+                record.delete()
         except (Exception, KeyboardInterrupt) as error:
             with _uninterrupted():
                 log.exception(error)
@@ -173,13 +176,23 @@ def _run(info: Any, tasks: set[Any], options: Options) -> None:
                     with contextlib.suppress(EOFError):  # nobody is there to press it
                         input("Press Enter to commence rollback")
                 if not options.dry_run:
-                    _roll_back(info, tasklist)
-                    if workspace_is_new:
-                        with contextlib.suppress(OSError):
-                            os.rmdir(workspace)
+                    _roll_back(info, tasklist, record)
             if full:
+                workspace = info.manifest.bootstrapper["workspace"]
                 raise BuildError(f"the disk of {workspace} is full: {_cause(error)}") from error
             raise
+        finally:
+            record.close()
+
+
+@contextlib.contextmanager
+def _marked(folder: str) -> Iterator[None]:
+    """Let all programs that are started know whose they are."""
+    os.environ[leftovers.MARK] = folder
+    try:
+        yield
+    finally:
+        os.environ.pop(leftovers.MARK, None)
 
 
 def _is_full(folder: str) -> bool:
@@ -191,13 +204,13 @@ def _is_full(folder: str) -> bool:
     return status.f_bavail * 100 < status.f_blocks  # less than one per cent
 
 
-def _roll_back(info: Any, tasklist: Any) -> None:
+def _roll_back(info: Any, tasklist: Any, record: Record) -> None:
     """Undo what the completed tasks did, and whatever the one that failed left half-done."""
     from bootstrapvz.base.tasklist import TaskList, load_tasks
 
     log.error("Rolling back")
     workspace = Path(info.workspace)
-    leftovers.end_processes(workspace)
+    leftovers.end_processes(workspace, leftovers.SERVERS)
     if hasattr(info, "root"):  # what bootstrap-vz does not know of keeps it from unmounting
         known = [os.path.join(info.root, point) for point in info.volume.partition_map.root.mounts]
         leftovers.unmount(Path(info.root), keep=[info.root, *known])
@@ -214,17 +227,19 @@ def _roll_back(info: Any, tasklist: Any) -> None:
         TaskList(tasks).run(info=info, dry_run=False)
     except Exception as error:
         log.exception(error)
-    partitions.clean_up()
-    for line in leftovers.release(workspace):
-        log.error(line)
-    if not leftovers.mounts(workspace):
-        shutil.rmtree(workspace, ignore_errors=True)
+    left = leftovers.undo(workspace)
+    for leftover in left:
+        log.error("%s %s", leftover.name, leftover.still)
+    if left:
+        log.error("bvz-sparse clean %s tries again", shlex.quote(str(workspace.parent)))
+    else:
+        record.delete()
 
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
     """A rollback runs to its end: a second Ctrl-C would leave half of it behind."""
-    with handlers(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    with handlers(signal.SIG_IGN, *ENDING):
         yield
 
 

@@ -22,6 +22,7 @@ from .access import Refused
 PREFIX, SUFFIX = ".", ".bvz-sparse"  # of the name: .disk.raw.XXXXXXXX.bvz-sparse
 CHANCE = 8  # hexadecimal digits of it
 OF_THE_NAME = 200  # bytes of it, of the 255 that a name can have
+ANY = re.compile(rf"\..*\.[0-9a-f]{{{CHANCE}}}{re.escape(SUFFIX)}", re.S)
 
 
 class Temporary(NamedTuple):
@@ -77,20 +78,29 @@ def remove_stale(path: Path) -> list[Path]:
 
     That is: what has such a name, is of this user, and locked by nobody.
     """
-    removed = []
-    for found in _of(path.name, path.parent):
-        try:
-            fd = os.open(found, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:  # gone, of somebody else, or a symbolic link
-            continue
-        try:
-            with suppress(OSError):  # a filesystem without locks
-                if _is_of_ours(os.fstat(fd)) and _locks(fd, found):
-                    _remove(found)
-                    removed.append(found)
-        finally:
-            os.close(fd)
-    return removed
+    return [found for found in _of(path.name, path.parent) if _is_stale(found, remove=True)]
+
+
+def stale(folder: Path, *, remove: bool) -> list[Path]:
+    """That for any path in ``folder``; it is only removed if it is to be."""
+    found = sorted(name for name in os.listdir(folder) if ANY.fullmatch(name))
+    return [folder / name for name in found if _is_stale(folder / name, remove=remove)]
+
+
+def _is_stale(path: Path, *, remove: bool) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # gone, of somebody else, or a symbolic link
+        return False
+    try:
+        with suppress(OSError):  # a filesystem without locks
+            if _is_of_ours(os.fstat(fd)) and _locks(fd, path):
+                if remove:
+                    _remove(path)
+                return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def _is_of_ours(status: os.stat_result) -> bool:

@@ -9,10 +9,11 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .lacking import missing_programs
 from .registry import repair
 
 ASSETS = Path(__file__).parent / "assets"
@@ -39,38 +40,6 @@ RENAMED = {
 }
 # Compute Engine's own clock is offered by DHCP, and chrony of Debian takes what is offered there.
 RENAMED_FOR_GCE = {"bookworm": {"ntp": "chrony"}}
-
-# Tasks that copy files which the package on PyPI lacks and which we do not bring either.
-LACKING = {
-    "bootstrapvz.providers.ec2.tasks.ami.BundleImage": "certs/cert-ec2.pem",
-    "bootstrapvz.providers.ec2.tasks.boot.CreatePVGrubCustomRule": "grub.d/40_custom",
-    "bootstrapvz.providers.ec2.tasks.initd.AddEC2InitScripts": "init.d/ec2-get-credentials",
-    "bootstrapvz.providers.ec2.tasks.network.InstallNetworkingUDevHotplugAndDHCPSubinterface": (
-        "ec2/53-ec2-network-interfaces.rules"
-    ),
-    "bootstrapvz.providers.ec2.tasks.packages.AddWorkaroundGrowpart": "bin/growpart",
-    "bootstrapvz.providers.ec2.tasks.tuning.SetCloudInitMountOptions": (
-        "cloud-init/debian_cloud.cfg"
-    ),
-    "bootstrapvz.providers.ec2.tasks.tuning.TuneSystem": "sysctl.d/tuning.conf",
-    "bootstrapvz.plugins.docker_daemon.tasks.AddDockerInit": "init.d/docker",
-}
-
-
-def lacking(tasks: Iterable[object]) -> list[str]:
-    """Name those of ``tasks`` that copy a file which is not there, with the file."""
-    return sorted(
-        f"{task} needs the file {LACKING[repr(task)]}, which bootstrap-vz on PyPI lacks"
-        for task in tasks
-        if repr(task) in LACKING
-    )
-
-
-def missing_programs(needed: Mapping[str, str]) -> str:
-    """Name the commands among ``needed`` that are not there, each with its Debian package."""
-    missing = sorted(command for command in needed if shutil.which(command) is None)
-    named = ", ".join(f"{command} (package {needed[command]})" for command in missing)
-    return f"missing programs: {named}" if named else ""
 
 
 def _replace(task: Any, run: Callable[[Any], None]) -> None:
@@ -135,24 +104,28 @@ def mount_table(module: Any) -> None:
 
 @repair("bootstrapvz.common.tasks.bootstrap")
 def bootstrap_tarball(module: Any) -> None:
-    """debootstrap refuses a target with lost+found, with an exit status taken for success."""
-    run = module.MakeTarball.run
+    """debootstrap refuses a target with lost+found, with an exit status taken for success.
+
+    And a tarball that was cut short was taken for whole by the next build.
+    """
+    run, filename = module.MakeTarball.run, module.get_tarball_filename
 
     def make_tarball(info: Any) -> None:
-        tarball = module.get_tarball_filename(info)
-        root, info.root = info.root, tempfile.mkdtemp(dir=info.workspace)
-        known = os.path.exists(tarball)
+        tarball, root = filename(info), info.root
+        if os.path.isfile(tarball):
+            return
+        folder = tempfile.mkdtemp(dir=info.workspace)
+        making = os.path.join(folder, "tarball")
+        info.root = tempfile.mkdtemp(dir=folder)
+        module.get_tarball_filename = lambda info: making
         try:
             run(info)
-            if not os.path.isfile(tarball):
+            if not os.path.isfile(making):
                 raise module.TaskError("debootstrap made no tarball: see the log")
-        except BaseException:
-            if not known and os.path.exists(tarball):
-                os.remove(tarball)  # cut short, and taken for whole by the next build
-            raise
+            os.rename(making, tarball)
         finally:
-            shutil.rmtree(info.root, ignore_errors=True)
-            info.root = root
+            module.get_tarball_filename, info.root = filename, root
+            shutil.rmtree(folder, ignore_errors=True)
 
     _replace(module.MakeTarball, make_tarball)
 

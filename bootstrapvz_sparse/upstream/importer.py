@@ -16,6 +16,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from . import debian, python3, registry  # noqa: F401  the repairs register themselves
+from .lacking import lacking
 from .translate import imports_siblings_implicitly, translate
 
 PACKAGE = "bootstrapvz"
@@ -68,7 +69,7 @@ def is_python2(folder: Path) -> bool:
 
 def unavailable(tasks: Iterable[object]) -> list[str]:
     """Name the scheduled ``tasks`` that cannot run, with the file that each of them lacks."""
-    return debian.lacking(tasks) if Finder in sys.meta_path else []
+    return lacking(tasks) if Finder in sys.meta_path else []
 
 
 def install() -> bool:

@@ -12,19 +12,20 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 MAPPERS = ("auto", "kpartx", "loop")
 SECTOR = 512
 
-# update-grub treats /dev/loop[0-9] in its own way: it gets a second node for each loop device
+# update-grub treats /dev/loop[0-9] in its own way: it gets a second node for each loop device,
+# named by the run of the build, so that whose it is can be told after a build that was killed
 NODES = Path("/dev/bvz-sparse")
 LINKS = Path("/dev/disk/by-uuid")
+MAPPED = Path("/dev/mapper")  # by kpartx
 
 CONTROL = Path("/dev/mapper/control")  # Documentation/admin-guide/device-mapper of the kernel
-
-_made: list[Path] = []  # nodes, links and folders, in the order in which they were made
 
 
 def install(mapper: str = "auto") -> str:
@@ -58,27 +59,32 @@ def _has_device_mapper() -> bool:
     return True
 
 
-def clean_up() -> None:
-    """Remove the nodes, links and folders that were made and are still there."""
-    while _made:
-        _remove(_made[-1])
-    _remove_nodes()
+def made(run: str, devices: Iterable[str] = ()) -> list[Path]:
+    """Links and nodes in /dev of the build whose run is called ``run``.
+
+    ``devices`` are those that its volume is attached to: what kpartx maps is named by them.
+    """
+    found = []
+    targets = [f"{NODES}/{run}-", *(f"{MAPPED}/{Path(device).name}p" for device in devices)]
+    for link in sorted(LINKS.glob("*")):
+        with contextlib.suppress(OSError):  # no link, or removed meanwhile
+            if os.readlink(link).startswith(tuple(targets)):
+                found.append(link)
+    nodes = [node for node in sorted(NODES.glob("*")) if node.name.rpartition("-")[0] == run]
+    return found + nodes
 
 
-def _remove(path: Path) -> None:
-    _made.remove(path)
-    with contextlib.suppress(FileNotFoundError):
-        if path.is_dir() and not path.is_symlink():
-            with contextlib.suppress(OSError):  # somebody else's things are in it
-                path.rmdir()
-        else:
-            path.unlink()
+def clean_up(run: str, devices: Iterable[str] = ()) -> None:
+    """Delete what is :func:`made`, and the folder of the nodes if no other build has any."""
+    for path in made(run, devices):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        NODES.rmdir()
 
 
-def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        folder.mkdir(parents=True)
-        _made.append(folder)
+def _run(volume: Any) -> str:
+    """The name of the run, which bootstrap-vz gives to its folder: the volume is in there."""
+    return Path(volume.image_path).parent.name
 
 
 def _add_required_commands(cls: Any, info: Any) -> None:
@@ -95,7 +101,6 @@ def _before_map(self: Any, event: Any) -> None:
     from bootstrapvz.base.fs.exceptions import PartitionError
 
     volume = event.volume
-    self._loop_devices = []
     try:
         geometry = _geometry(volume.device_path)
         for partition in self.partitions:
@@ -103,14 +108,12 @@ def _before_map(self: Any, event: Any) -> None:
             if number not in geometry:
                 raise PartitionError(f"partition {number} is not in the partition table")
             device = _attach(volume, *geometry[number])
-            node = _make_node(f"{Path(volume.device_path).name}p{number}", device)
-            self._loop_devices.append((device, node))
-            partition.map(str(node))
+            partition.map(str(_make_node(f"{_run(volume)}-{number}", device)))
     except BaseException:
         for partition in self.partitions:
             if partition.fsm.can("unmap"):
                 partition.unmap()
-        _detach(self)
+        _detach(volume)
         raise
 
 
@@ -126,24 +129,18 @@ def _before_unmap(self: Any, event: Any) -> None:
             raise PartitionError(f"partition {partition.get_index()} prevents the unmap procedure")
     for partition in self.partitions:
         partition.unmap()
-    _detach(self)
+    _detach(event.volume)
 
 
-def _detach(partition_map: Any) -> None:
+def _detach(volume: Any) -> None:
+    """Detach the partitions, told by what they are attached to: also one just begun."""
     from bootstrapvz.common.tools import log_check_call
 
-    while partition_map._loop_devices:
-        device, node = partition_map._loop_devices[-1]
-        log_check_call(["losetup", "--detach", device])
-        _remove(node)
-        partition_map._loop_devices.pop()
-    _remove_nodes()
-
-
-def _remove_nodes() -> None:
-    """Remove the folder, of a build that was killed too, unless another build has nodes in it."""
-    with contextlib.suppress(OSError):
-        NODES.rmdir()
+    query = ["losetup", "--list", "--noheadings", "--output", "NAME"]
+    for device in log_check_call([*query, "--associated", _below(volume)]):
+        if device != volume.device_path:
+            log_check_call(["losetup", "--detach", device])
+    clean_up(_run(volume))
 
 
 def _geometry(device: str) -> dict[int, tuple[int, int]]:
@@ -165,21 +162,22 @@ def _attach(volume: Any, start: int, size: int) -> str:
     """A loop device on a part of the volume."""
     from bootstrapvz.common.tools import log_check_call
 
-    raw = re.fullmatch(r"/dev/loop\d+", volume.device_path)
-    below = volume.image_path if raw else volume.device_path  # a loop on a loop confuses GRUB
     options = ["--offset", str(start), "--sizelimit", str(size)]
-    [device] = log_check_call(["losetup", "--find", "--show", *options, below])
+    [device] = log_check_call(["losetup", "--find", "--show", *options, _below(volume)])
     return str(device)
+
+
+def _below(volume: Any) -> str:
+    """What the partitions are attached to: a loop on a loop confuses GRUB."""
+    raw = re.fullmatch(r"/dev/loop\d+", volume.device_path)
+    return str(volume.image_path if raw else volume.device_path)
 
 
 def _make_node(name: str, device: str) -> Path:
     NODES.mkdir(exist_ok=True)
     node = NODES / name
-    with contextlib.suppress(FileNotFoundError):  # of a build that was killed
-        node.unlink()
     status = os.stat(device)
     os.mknod(node, status.st_mode, status.st_rdev)
-    _made.append(node)
     return node
 
 
@@ -189,19 +187,15 @@ def _link_uuid(self: Any) -> None:
     Upstream's fails where there is no such folder, and its counterpart never removed the link.
     """
     link = LINKS / self.get_uuid()
-    self.disk_by_uuid_path = str(link)
     if not os.path.lexists(link):
-        _make_folder(LINKS)
+        LINKS.mkdir(parents=True, exist_ok=True)
         link.symlink_to(self.device_path)
-        _made.append(link)
+        self.disk_by_uuid_path = str(link)
 
 
 def _unlink_uuid(self: Any) -> None:
-    link = Path(self.disk_by_uuid_path)
-    if link in _made:
-        _remove(link)
-    if LINKS in _made and not any(LINKS.iterdir()):
-        _remove(LINKS)
+    if self.disk_by_uuid_path:
+        Path(self.disk_by_uuid_path).unlink(missing_ok=True)
     self.disk_by_uuid_path = None
 
 

@@ -172,7 +172,8 @@ def on_a_terminal(arguments: list[str], environment: dict[str, str]) -> str:
 
 def test_progress_on_a_terminal_only(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = (
-        "import bootstrapvz_sparse.cli as c, sys; c.PATIENCE = 0; c.INTERVAL = 0\n"
+        "import bootstrapvz_sparse.cli as c, sys\n"
+        "import bootstrapvz_sparse.commands.output as o; o.PATIENCE = o.INTERVAL = 0\n"
         "sys.exit(c.main(['sparsify', sys.argv[1]]))"
     )
     main_end, other_end = pty.openpty()

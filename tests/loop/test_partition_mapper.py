@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,6 @@ def nothing_in_dev() -> Iterator[None]:
     before = in_dev()
     yield
     assert in_dev() == before
-    assert partitions._made == []
 
 
 @pytest.mark.parametrize("label", ["msdos", "gpt"])
@@ -122,23 +122,38 @@ def test_mapping_that_fails_half_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
     nothing_is_left(tmp_path)
 
 
-def test_after_a_build_that_was_killed(tmp_path: Path) -> None:
+def test_interrupted_right_after_a_device_was_attached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attaching(volume: Any, start: int, size: int) -> str:
+        attach(volume, start, size)
+        raise KeyboardInterrupt
+
+    partitions.install("loop")
+    attach = partitions._attach
+    monkeypatch.setattr(partitions, "_attach", attaching)
+    with pytest.raises(KeyboardInterrupt):
+        bootstrap(Manifest(path=str(write(tmp_path, changes("gpt")))))
+    nothing_is_left(tmp_path)
+
+
+def test_beside_what_others_have_in_dev(tmp_path: Path) -> None:
+    """Each build knows its own nodes and links by the name of its run."""
     partitions.NODES.mkdir(exist_ok=True)
-    stale = [partitions.NODES / f"loop{number}p1" for number in range(8)]
+    partitions.LINKS.mkdir(parents=True, exist_ok=True)
+    node, link = partitions.NODES / "0123abcd-1", partitions.LINKS / "0123-ABCD"
+    device = os.makedev(7, 7)
+    os.mknod(node, stat.S_IFBLK | 0o600, device)
     try:
-        for node in stale:
-            node.touch()
+        link.symlink_to(node)
         path = write(tmp_path, changes("msdos"))
         assert main(["build", "--log", "-", "--partition-mapper", "loop", str(path)]) == 0
+        assert os.stat(node).st_rdev == device and os.readlink(link) == str(node)
+        assert partitions.made("0123abcd") == [link, node]
+        assert partitions.made("0123abc") == partitions.made("123abcd") == []
     finally:
-        for node in stale:
-            node.unlink(missing_ok=True)
-    assert main(["build", "--log", "-", "--partition-mapper", "loop", str(other(tmp_path))]) == 0
-    assert not partitions.NODES.exists()
-
-
-def other(folder: Path) -> Path:
-    return write(folder, {**changes("msdos"), "name": "other"})
+        partitions.clean_up("0123abcd")
+    assert partitions.made("0123abcd") == []
 
 
 @pytest.mark.parametrize(

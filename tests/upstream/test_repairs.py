@@ -200,6 +200,7 @@ works_with(
         if os.listdir(target):
             return 1, [], []
         [tarball] = [w[15:] for w in command if w.startswith('--make-tarball=')]
+        assert os.path.dirname(os.path.dirname(tarball)) == build.workspace  # a part has no name
         open(tarball, 'w').close()
         return 0, [], []
     tools.log_call = debootstrap

@@ -1,0 +1,26 @@
+"""``bvz-sparse check``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .tarball import packed
+
+
+def add(commands: Any) -> None:
+    check = commands.add_parser(
+        "check", help="read a tarball back as Google Compute Engine does, and say what is wrong"
+    )
+    check.add_argument("tarball", type=Path, metavar="TARBALL")
+    check.add_argument(
+        "image", type=Path, nargs="?", metavar="IMAGE", help="that must be the disk in it"
+    )
+    check.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from ..image.tarball import check
+
+    return packed(options.tarball, lambda path: check(path, options.image), options.tarball)

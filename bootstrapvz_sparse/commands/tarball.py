@@ -1,0 +1,61 @@
+"""``bvz-sparse tarball``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..image.report import printable
+from ..signals import termination_interrupts
+from .output import attempt, say
+
+
+def add(commands: Any) -> None:
+    from ..image.tarball import COMPRESSORS, LEVEL
+
+    tarball = commands.add_parser(
+        "tarball", help="pack a raw image as Google Compute Engine imports it, and check that"
+    )
+    tarball.add_argument("image", type=Path, metavar="IMAGE")
+    tarball.add_argument("tarball", type=Path, metavar="OUT.tar.gz")
+    tarball.add_argument(
+        "--compressor",
+        choices=COMPRESSORS,
+        default="auto",
+        help="default: %(default)s: pigz where it is installed",
+    )
+    tarball.add_argument(
+        "--level",
+        type=int,
+        choices=range(1, 10),
+        default=LEVEL,
+        metavar="1..9",
+        help="the fastest to the smallest (default: %(default)s)",
+    )
+    tarball.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from ..image.tarball import write
+
+    def work(image: Path) -> Any:
+        return write(image, options.tarball, compressor=options.compressor, level=options.level)
+
+    return packed(options.image, work, options.tarball)
+
+
+def packed(path: Path, work: Callable[[Path], Any], tarball: Path) -> int:
+    """Do ``work`` on ``path``, and tell of the tarball."""
+    from ..image.report import human
+
+    with termination_interrupts():
+        found = attempt(path, work)
+    if found is None:
+        return 1
+    sizes = (
+        f"{human(found.size)}, a disk of {human(found.disk)}, {human(found.stored)} of it stored"
+    )
+    say(f"{printable(str(tarball))}: {sizes}")
+    return 0

@@ -1,0 +1,69 @@
+"""Signals that end us, and what of us they may not interrupt."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from bootstrapvz_sparse.signals import ENDING, first_one_interrupts, handlers, held_back
+
+
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_the_first_one_interrupts(number: signal.Signals) -> None:
+    with handlers(signal.SIG_DFL, *ENDING), first_one_interrupts():
+        for _ in range(2):  # the next one that comes when all of it is done is a first one again
+            undone = False
+            with pytest.raises(KeyboardInterrupt, match=number.name):
+                try:
+                    send(number)
+                except KeyboardInterrupt as error:
+                    send(number)
+                    try:
+                        raise OSError from error
+                    except OSError:
+                        send(signal.SIGTERM)
+                    undone = True
+                    raise
+                finally:
+                    send(signal.SIGINT)
+            assert undone
+
+
+def test_other_errors_are_interrupted() -> None:
+    with (
+        handlers(signal.SIG_DFL, *ENDING),
+        first_one_interrupts(),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        try:
+            raise OSError
+        except OSError:
+            send(signal.SIGTERM)
+
+
+def test_what_was_ignored_before_is_ignored() -> None:
+    """As by nohup(1), and in the background of a shell."""
+    with handlers(signal.SIG_IGN, signal.SIGHUP, signal.SIGINT), first_one_interrupts():
+        send(signal.SIGHUP)
+        send(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+            send(signal.SIGTERM)
+
+
+def test_held_back() -> None:
+    done = False
+    with (
+        handlers(signal.SIG_DFL, *ENDING),
+        first_one_interrupts(),
+        pytest.raises(KeyboardInterrupt),
+        held_back(),
+    ):
+        send(signal.SIGTERM)
+        done = True
+    assert done
