@@ -14,6 +14,7 @@ SECTOR = 512
 READABLE = {"dos", "gpt", "PMBR"}  # in the words of blkid
 EXTENDED = {"5", "f", "85"}
 PROTECTIVE = "ee"
+MOST_PRIMARY = 4  # in an MBR; the numbers of logical partitions come next
 BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"  # in a GPT
 MOST_LOGICAL = 256  # a chain that refers to itself would have no end
 
@@ -73,7 +74,10 @@ def _sfdisk(fd: int, size: int) -> Table:
     done = programs.run("sfdisk", "--json", programs.same_file(fd), fds=[fd])
     if done.returncode:
         return Table("unknown", trouble=f"sfdisk: {programs.last_line(done.stderr)}")
-    table = json.loads(done.stdout)["partitiontable"]
+    try:
+        table = json.loads(done.stdout)["partitiontable"]
+    except ValueError:  # a remark comes before it: on a logical partition of no size, say
+        return Table("unknown", trouble=f"sfdisk: {programs.first_line(done.stdout)}")
     label, entries = table["label"], table.get("partitions", [])
     if label not in ("dos", "gpt") or any(entry["type"] == PROTECTIVE for entry in entries):
         return Table("unknown", trouble="the partition table is damaged")
@@ -135,6 +139,7 @@ def _placed(
     def meets(start: int, end: int) -> bool:
         return partition.start < end and start < partition.end
 
+    logical = bool(extended) and partition.number > MOST_PRIMARY
     inside = any(start <= partition.start and partition.end <= end for start, end in extended)
     trouble = ""
     if partition.end > size:
@@ -145,7 +150,9 @@ def _placed(
         trouble = "it overlaps the partition table"
     elif any(p is not partition and meets(p.start, p.end) for p in partitions):
         trouble = "it overlaps another partition"
-    elif not inside and any(meets(start, end) for start, end in extended):
+    elif logical and not inside:
+        trouble = "it lies outside of the extended partition"
+    elif not logical and any(meets(start, end) for start, end in extended):
         trouble = "it overlaps the extended partition"
     return partition._replace(trouble=trouble)
 

@@ -155,6 +155,28 @@ def test_a_logical_partition_over_the_chain(tmp_path: Path) -> None:
     assert troubles[0] == "" and "overlaps" in troubles[1]
 
 
+def test_a_logical_partition_of_no_size(tmp_path: Path) -> None:
+    """sfdisk says so before it prints the table, on the same channel."""
+    path = partitioned(tmp_path / "image", LOGICAL)
+    corrupt(path, 30720 * SECTOR + 446, entry(2048, 0))
+    assert table(path) == Table("unknown", trouble="sfdisk: omitting empty partition (5)")
+
+
+def test_logical_partitions_outside_of_the_extended_one(tmp_path: Path) -> None:
+    """The kernel does not see them."""
+    path = partitioned(tmp_path / "image", LOGICAL)
+    corrupt(path, 446 + 16, entry(30720, 0, 5))
+    troubles = [p.trouble for p in table(path).partitions]
+    assert troubles == ["", *["it lies outside of the extended partition"] * 2]
+
+
+def test_a_primary_partition_within_the_extended_one(tmp_path: Path) -> None:
+    path = partitioned(tmp_path / "image", LOGICAL)
+    corrupt(path, 446 + 32, entry(80000, 2048))
+    troubles = {p.number: p.trouble for p in table(path).partitions}
+    assert troubles == {1: "", 3: "it overlaps the extended partition", 5: "", 6: ""}
+
+
 def test_a_chain_without_end(tmp_path: Path) -> None:
     path = partitioned(tmp_path / "image", LOGICAL)
     corrupt(path, 30720 * SECTOR + 446 + 16, entry(0, 20480, 5))  # refers to itself
