@@ -79,7 +79,11 @@ def _sfdisk(fd: int, size: int) -> Table:
     except ValueError:  # a remark comes before it: on a logical partition of no size, say
         return Table("unknown", trouble=f"sfdisk: {programs.first_line(done.stdout)}")
     label, entries = table["label"], table.get("partitions", [])
-    if label not in ("dos", "gpt") or any(entry["type"] == PROTECTIVE for entry in entries):
+    if label == "dos" and done.stderr.strip():  # such as what it ignores of a logical partition
+        return Table("unknown", trouble=f"sfdisk: {programs.first_line(done.stderr)}")
+    # sfdisk leaves out a start that is none
+    damaged = any(entry["type"] == PROTECTIVE or "start" not in entry for entry in entries)
+    if label not in ("dos", "gpt") or damaged:
         return Table("unknown", trouble="the partition table is damaged")
     if not entries:
         return Table("unknown", trouble="the partition table is empty")

@@ -8,6 +8,7 @@ import re
 import shutil
 import struct
 import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,6 +163,15 @@ def test_a_logical_partition_of_no_size(tmp_path: Path) -> None:
     assert table(path) == Table("unknown", trouble="sfdisk: omitting empty partition (5)")
 
 
+def test_a_logical_partition_that_sfdisk_ignores(tmp_path: Path) -> None:
+    """The kernel sees two of them in one record."""
+    path = partitioned(tmp_path / "image", LOGICAL)
+    corrupt(path, 30720 * SECTOR + 446 + 16, entry(24576, 2048))
+    assert table(path) == Table(
+        "unknown", trouble="sfdisk: Ignoring extra data in partition table 5."
+    )
+
+
 def test_logical_partitions_outside_of_the_extended_one(tmp_path: Path) -> None:
     """The kernel does not see them."""
     path = partitioned(tmp_path / "image", LOGICAL)
@@ -199,6 +209,18 @@ def test_gpt_that_is_damaged(damage: list[tuple[int, bytes]], trouble: str, tmp_
     found = table(path)
     assert trouble in found.trouble
     assert places(found) == ([] if trouble else [(1, 2048, 22528)])
+
+
+def test_a_gpt_with_right_checksums_and_an_entry_without_a_start(tmp_path: Path) -> None:
+    path = partitioned(tmp_path / "image", "label: gpt\nsize=20480\n")
+    raw = bytearray(path.read_bytes())
+    for header, entries in ((512, 1024), (len(raw) - 512, len(raw) - 33 * 512)):
+        struct.pack_into("<Q", raw, entries + 128 + 32, 2**64 - 1)
+        struct.pack_into("<I", raw, header + 88, zlib.crc32(raw[entries : entries + 128 * 128]))
+        struct.pack_into("<I", raw, header + 16, 0)
+        struct.pack_into("<I", raw, header + 16, zlib.crc32(raw[header : header + 92]))
+    path.write_bytes(raw)
+    assert table(path) == Table("unknown", trouble="the partition table is damaged")
 
 
 def test_the_place_of_grub_is_no_cause_for_a_remark(tmp_path: Path) -> None:
