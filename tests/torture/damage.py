@@ -12,6 +12,7 @@ import random
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -109,20 +110,24 @@ def _memory(folder: Path) -> Path:
 
 def _bases(folder: Path, job: Job) -> list[Base]:
     """Sound images, the same in the same order each time."""
-    singles: dict[str, Base] = {}
     names = pristine.names()
+    singles = dict(
+        _made(names, lambda name: pristine.make_one(folder / str(names.index(name)), name), job)
+    )
+    tables = list(pristine.TABLES)
 
     def make(name: str) -> Base:
-        return pristine.make_one(folder / str(names.index(name)), name)
+        return pristine.make_table(folder / f"table{tables.index(name)}", name, singles)
 
+    made = {**singles, **dict(_made(tables, make, job))}
+    return [made[name] for name in (*names, *tables)]
+
+
+def _made(names: list[str], make: Callable[[str], Base], job: Job) -> Iterator[tuple[str, Base]]:
     for name, base in spread(names, make, workers=job.workers, limit=PATIENCE):
         if isinstance(base, Broken):
             raise RuntimeError(f"{name} was not made: {base.text}")
-        singles[name] = base
-    found = [singles[name] for name in names]
-    for number, name in enumerate(pristine.TABLES):
-        found.append(pristine.make_table(folder / f"table{number}", name, singles))
-    return found
+        yield name, base
 
 
 def _batch(numbers: list[int], bases: list[Base], folder: Path, job: Job, tally: Tally) -> None:

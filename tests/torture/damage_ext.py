@@ -63,7 +63,7 @@ class Ext:
 
     def _descriptor(self, group: int, incompat: int) -> int:
         per_block = self.block // self.wide
-        block = self.first + 1 + group // per_block
+        block = 1024 // self.block + 1 + group // per_block
         if incompat & META_BG and group >= per_block:
             start = self.first + group // per_block * per_block * self.per_group
             block = start + (1 if self._has_super(group // per_block * per_block) else 0)
@@ -76,8 +76,12 @@ class Ext:
         draft, tree = self.draft, self.inode + 0x28
         if not draft.get(self.inode + 0x20, 4) & EXTENTS:
             self.log = self.at + draft.get(tree, 4) * self.block
-            self.leaves = [self.at + draft.get(tree + 4 * i, 4) * self.block for i in (12, 13)]
-            self.leaves = [leaf for leaf in self.leaves if leaf > self.at]
+            single, double = (draft.get(tree + 4 * i, 4) for i in (12, 13))
+            blocks = [single, double]
+            if double:
+                below = self.at + double * self.block
+                blocks += [draft.get(below + 4 * i, 4) for i in range(self.block // 4)]
+            self.leaves = [self.at + block * self.block for block in blocks if block]
             return
         node = tree
         if draft.get(tree + 6, 2):

@@ -115,7 +115,10 @@ class Draft:
                     piece = after[at : at + PIECE]
                     if before[at : at + PIECE] != piece:
                         to_zeros = to_zeros and not piece.strip(b"\0")
-                        ranges.append((start + at, start + at + len(piece)))
+                        if ranges and ranges[-1][1] == start + at:
+                            ranges[-1] = (ranges[-1][0], start + at + len(piece))
+                        else:
+                            ranges.append((start + at, start + at + len(piece)))
         return ranges, to_zeros
 
     def often(self, probability: float) -> bool:
