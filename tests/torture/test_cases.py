@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.torture.fuzz import PARSERS
+from tests.torture.fuzz import LIMIT, PARSERS
 from tests.torture.targets import TARGETS
 from tests.unable import unable
 
@@ -18,7 +19,9 @@ CASES = sorted((Path(__file__).parent / "cases").glob("*/*"))
 def test_found_by_fuzzing(case: Path) -> None:
     if case.parent.name == "table" and shutil.which("sfdisk") is None:
         unable("sfdisk is not there")
+    began = time.monotonic()
     TARGETS[case.parent.name](case.read_bytes())
+    assert time.monotonic() - began < LIMIT
 
 
 def test_all_parsers_are_fuzzed() -> None:
