@@ -93,6 +93,9 @@ def run(job: Job, tally: Tally) -> None:
         except RuntimeError as error:
             tally.failures.append(f"damage: {error}")
             return
+        for base in bases:  # this loads all of the engine, too, which each process has then
+            if notes := inspect(base.states[0]).notes:
+                tally.failures.append(f"damage: {base.name}, undamaged: {'; '.join(notes)}")
         waiting = iter(numbers)
         while batch := list(islice(waiting, AT_ONCE)):
             _batch(batch, bases, Path(folder), job, tally)
