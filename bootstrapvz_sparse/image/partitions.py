@@ -87,17 +87,22 @@ def _sfdisk(fd: int, size: int) -> Table:
         return Table("unknown", trouble="the partition table is damaged")
     if not entries:
         return Table("unknown", trouble="the partition table is empty")
-    reserved = (
-        [(0, table["firstlba"] * SECTOR), ((table["lastlba"] + 1) * SECTOR, size)]
-        if label == "gpt"
-        else [(0, SECTOR), *_extended_boot_records(fd, entries)]
-    )
     partitions = [
         _partition(entry, table["device"])
         for entry in entries
         if label == "gpt" or entry["type"] not in EXTENDED
     ]
     extended = [_bytes(e) for e in entries if label == "dos" and e["type"] in EXTENDED]
+    if label == "gpt":
+        reserved = [(0, table["firstlba"] * SECTOR), ((table["lastlba"] + 1) * SECTOR, size)]
+    else:
+        records = list(_extended_boot_records(fd, entries))
+        logical = [p for p in partitions if p.number > MOST_PRIMARY]
+        astray = [p for p in logical if not _inside(p, extended)]
+        # the kernel and others would find others there
+        if astray or (extended and len(records) != max(len(logical), 1)):
+            return Table("unknown", trouble="the chain of logical partitions is damaged")
+        reserved = [(0, SECTOR), *records]
     return Table(
         label,
         tuple(
@@ -131,6 +136,10 @@ def _partition(entry: dict[str, Any], device: str) -> Partition:
     return Partition(number, start, end, name=entry.get("name", ""), boot_code=boot_code)
 
 
+def _inside(partition: Partition, ranges: list[tuple[int, int]]) -> bool:
+    return any(start <= partition.start and partition.end <= end for start, end in ranges)
+
+
 def _placed(
     partition: Partition,
     partitions: list[Partition],
@@ -144,7 +153,6 @@ def _placed(
         return partition.start < end and start < partition.end
 
     logical = bool(extended) and partition.number > MOST_PRIMARY
-    inside = any(start <= partition.start and partition.end <= end for start, end in extended)
     trouble = ""
     if partition.end > size:
         trouble = "it ends beyond the image"
@@ -154,8 +162,6 @@ def _placed(
         trouble = "it overlaps the partition table"
     elif any(p is not partition and meets(p.start, p.end) for p in partitions):
         trouble = "it overlaps another partition"
-    elif logical and not inside:
-        trouble = "it lies outside of the extended partition"
     elif not logical and any(meets(start, end) for start, end in extended):
         trouble = "it overlaps the extended partition"
     return partition._replace(trouble=trouble)
@@ -173,7 +179,8 @@ def _extended_boot_records(fd: int, entries: list[dict[str, Any]]) -> Iterator[t
             if len(raw) < SECTOR or raw[510:] != b"\x55\xaa":
                 break
             links = [raw[446 + 16 * i : 462 + 16 * i] for i in range(4)]
-            following = [struct.unpack("<I", e[8:12])[0] for e in links if e[4] in (5, 0xF, 0x85)]
+            places = [struct.unpack("<II", e[8:]) for e in links if e[4] in (5, 0xF, 0x85)]
+            following = [start for start, count in places if count]  # as the kernel does
             if not following:
                 break
             sector = first + following[0]

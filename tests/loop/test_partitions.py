@@ -172,12 +172,23 @@ def test_a_logical_partition_that_sfdisk_ignores(tmp_path: Path) -> None:
     )
 
 
-def test_logical_partitions_outside_of_the_extended_one(tmp_path: Path) -> None:
-    """The kernel does not see them."""
+@pytest.mark.parametrize(
+    ("place", "content"),
+    [
+        (446 + 16, entry(30720, 0, 5)),  # the extended one has no size
+        (30720 * SECTOR + 446 + 16, entry(24576 - 2048, 0, 5)),  # the link to the second has none
+        (30720 * SECTOR + 446, entry(0xFFFFFFFF, 2048)),  # 32 or 64 bits: two opinions
+    ],
+)
+def test_chains_that_are_read_in_two_ways(place: int, content: bytes, tmp_path: Path) -> None:
     path = partitioned(tmp_path / "image", LOGICAL)
-    corrupt(path, 446 + 16, entry(30720, 0, 5))
-    troubles = [p.trouble for p in table(path).partitions]
-    assert troubles == ["", *["it lies outside of the extended partition"] * 2]
+    corrupt(path, place, content)
+    assert table(path) == Table("unknown", trouble="the chain of logical partitions is damaged")
+
+
+def test_an_extended_partition_without_logical_ones(tmp_path: Path) -> None:
+    path = partitioned(tmp_path / "image", "".join(LOGICAL.splitlines(keepends=True)[:3]))
+    assert places(table(path)) == [(1, 2048, 22528)]
 
 
 def test_a_primary_partition_within_the_extended_one(tmp_path: Path) -> None:

@@ -136,10 +136,13 @@ def _xfs_free(path: Path) -> Ranges:
             r"^\s*\d+\s+(\d+)\s+(\d+)$", _xfs_db(path, f"freesp -d -a {group}"), re.M
         )
         header = _xfs_db(path, f"agf {group}", "p flfirst flcount")
-        ring = re.findall(r"\d+:(\d+|null)", _xfs_db(path, f"agfl {group}", "p bno"))
+        set_aside = _xfs_db(path, f"agfl {group}", "p bno")  # leaves out what is 0
+        ring = {int(index): int(block) for index, block in re.findall(r"(\d+):(\d+)", set_aside)}
+        last = re.search(r"\[0-(\d+)\]", set_aside)
+        size = int(last[1]) + 1 if last else 1
         at, count = _number(header, "flfirst"), _number(header, "flcount")
         # freesp lists what is set aside for trees, too
-        spare = {int(ring[(at + i) % len(ring)]) for i in range(count)}
+        spare = {ring.get((at + i) % size) for i in range(count)}
         free += [
             ((first + int(start)) * block, (first + int(start) + int(length)) * block)
             for start, length in listed
