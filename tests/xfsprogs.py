@@ -40,7 +40,7 @@ def mkfs(path: Path, options: list[str], size: int, proto: str | None = None) ->
     if proto is not None:
         (path.parent / "proto").write_text(proto)
         command += ["-p", str(path.parent / "proto")]
-    subprocess.run([*command, path], check=True, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    subprocess.run([*command, path], check=True, env=ENVIRONMENT, capture_output=True)
 
 
 def make(path: Path, options: list[str], size: int = 64 << 20, files: int = 300) -> None:

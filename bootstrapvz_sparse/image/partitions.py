@@ -14,6 +14,7 @@ SECTOR = 512
 READABLE = {"dos", "gpt", "PMBR"}  # in the words of blkid
 EXTENDED = {"5", "f", "85"}
 PROTECTIVE = "ee"
+MOST_PRIMARY = 4  # in an MBR; the numbers of logical partitions come next
 BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"  # in a GPT
 MOST_LOGICAL = 256  # a chain that refers to itself would have no end
 
@@ -73,23 +74,35 @@ def _sfdisk(fd: int, size: int) -> Table:
     done = programs.run("sfdisk", "--json", programs.same_file(fd), fds=[fd])
     if done.returncode:
         return Table("unknown", trouble=f"sfdisk: {programs.last_line(done.stderr)}")
-    table = json.loads(done.stdout)["partitiontable"]
+    try:
+        table = json.loads(done.stdout)["partitiontable"]
+    except ValueError:  # a remark comes before it: on a logical partition of no size, say
+        return Table("unknown", trouble=f"sfdisk: {programs.first_line(done.stdout)}")
     label, entries = table["label"], table.get("partitions", [])
-    if label not in ("dos", "gpt") or any(entry["type"] == PROTECTIVE for entry in entries):
+    if label == "dos" and done.stderr.strip():  # such as what it ignores of a logical partition
+        return Table("unknown", trouble=f"sfdisk: {programs.first_line(done.stderr)}")
+    # sfdisk leaves out a start that is none
+    damaged = any(entry["type"] == PROTECTIVE or "start" not in entry for entry in entries)
+    if label not in ("dos", "gpt") or damaged:
         return Table("unknown", trouble="the partition table is damaged")
     if not entries:
         return Table("unknown", trouble="the partition table is empty")
-    reserved = (
-        [(0, table["firstlba"] * SECTOR), ((table["lastlba"] + 1) * SECTOR, size)]
-        if label == "gpt"
-        else [(0, SECTOR), *_extended_boot_records(fd, entries)]
-    )
     partitions = [
         _partition(entry, table["device"])
         for entry in entries
         if label == "gpt" or entry["type"] not in EXTENDED
     ]
     extended = [_bytes(e) for e in entries if label == "dos" and e["type"] in EXTENDED]
+    if label == "gpt":
+        reserved = [(0, table["firstlba"] * SECTOR), ((table["lastlba"] + 1) * SECTOR, size)]
+    else:
+        records = list(_extended_boot_records(fd, entries))
+        logical = [p for p in partitions if p.number > MOST_PRIMARY]
+        astray = [p for p in logical if not _inside(p, extended)]
+        # the kernel and others would find others there
+        if astray or (extended and len(records) != max(len(logical), 1)):
+            return Table("unknown", trouble="the chain of logical partitions is damaged")
+        reserved = [(0, SECTOR), *records]
     return Table(
         label,
         tuple(
@@ -123,6 +136,10 @@ def _partition(entry: dict[str, Any], device: str) -> Partition:
     return Partition(number, start, end, name=entry.get("name", ""), boot_code=boot_code)
 
 
+def _inside(partition: Partition, ranges: list[tuple[int, int]]) -> bool:
+    return any(start <= partition.start and partition.end <= end for start, end in ranges)
+
+
 def _placed(
     partition: Partition,
     partitions: list[Partition],
@@ -135,7 +152,7 @@ def _placed(
     def meets(start: int, end: int) -> bool:
         return partition.start < end and start < partition.end
 
-    inside = any(start <= partition.start and partition.end <= end for start, end in extended)
+    logical = bool(extended) and partition.number > MOST_PRIMARY
     trouble = ""
     if partition.end > size:
         trouble = "it ends beyond the image"
@@ -145,7 +162,7 @@ def _placed(
         trouble = "it overlaps the partition table"
     elif any(p is not partition and meets(p.start, p.end) for p in partitions):
         trouble = "it overlaps another partition"
-    elif not inside and any(meets(start, end) for start, end in extended):
+    elif not logical and any(meets(start, end) for start, end in extended):
         trouble = "it overlaps the extended partition"
     return partition._replace(trouble=trouble)
 
@@ -162,7 +179,8 @@ def _extended_boot_records(fd: int, entries: list[dict[str, Any]]) -> Iterator[t
             if len(raw) < SECTOR or raw[510:] != b"\x55\xaa":
                 break
             links = [raw[446 + 16 * i : 462 + 16 * i] for i in range(4)]
-            following = [struct.unpack("<I", e[8:12])[0] for e in links if e[4] in (5, 0xF, 0x85)]
+            places = [struct.unpack("<II", e[8:]) for e in links if e[4] in (5, 0xF, 0x85)]
+            following = [start for start, count in places if count]  # as the kernel does
             if not following:
                 break
             sector = first + following[0]

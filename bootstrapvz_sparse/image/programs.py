@@ -164,6 +164,11 @@ def same_file(fd: int) -> str:
     return f"/proc/self/fd/{fd}"
 
 
+def first_line(text: str) -> str:
+    """The first line that a program said."""
+    return text.partition("\n")[0].strip() or "it does not say why"
+
+
 def last_line(text: str) -> str:
     """The last line that a program said: most often the one with the cause."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -97,7 +97,7 @@ def write(image: Path, tarball: Path, *, compressor: str = "auto", level: int = 
 
 def wanted(size: int) -> str:
     """What is asked of a disk of ``size`` bytes that is no whole number of GiB."""
-    missing = -size % UNIT
+    missing = -size % UNIT if size else UNIT
     return f"Compute Engine wants a whole number of GiB: {missing} bytes ({human(missing)}) more"
 
 
@@ -125,7 +125,7 @@ def check(tarball: Path, image: Path | None = None) -> Tarball:
     size = tarball.stat().st_size
     with _unpacked(tarball) as stream:
         disk, segments = _header(stream)
-        if disk % UNIT:
+        if disk % UNIT or not disk:
             raise Refused(f"its disk has {human(disk)}, and {wanted(disk)}")
         if image is None:
             for _ in _contents(stream, segments):
@@ -200,6 +200,8 @@ def _header(stream: IO[bytes]) -> tuple[int, Ranges]:
         raise Refused(f"its member is called {member.name!r}, not {NAME}")
     if block[257:265] != OLD_GNU:
         raise Refused("it is not in (old) GNU format")
+    if member.size < 0:
+        raise Refused("no tar archive: a negative size")
     if member.type != SPARSE:
         return member.size, [(0, member.size)] if member.size else []
     size = tarfile.nti(block[REAL_SIZE])  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ import re
 import shutil
 import struct
 import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,6 +156,48 @@ def test_a_logical_partition_over_the_chain(tmp_path: Path) -> None:
     assert troubles[0] == "" and "overlaps" in troubles[1]
 
 
+def test_a_logical_partition_of_no_size(tmp_path: Path) -> None:
+    """sfdisk says so before it prints the table, on the same channel."""
+    path = partitioned(tmp_path / "image", LOGICAL)
+    corrupt(path, 30720 * SECTOR + 446, entry(2048, 0))
+    assert table(path) == Table("unknown", trouble="sfdisk: omitting empty partition (5)")
+
+
+def test_a_logical_partition_that_sfdisk_ignores(tmp_path: Path) -> None:
+    """The kernel sees two of them in one record."""
+    path = partitioned(tmp_path / "image", LOGICAL)
+    corrupt(path, 30720 * SECTOR + 446 + 16, entry(24576, 2048))
+    assert table(path) == Table(
+        "unknown", trouble="sfdisk: Ignoring extra data in partition table 5."
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "content"),
+    [
+        (446 + 16, entry(30720, 0, 5)),  # the extended one has no size
+        (30720 * SECTOR + 446 + 16, entry(24576 - 2048, 0, 5)),  # the link to the second has none
+        (30720 * SECTOR + 446, entry(0xFFFFFFFF, 2048)),  # 32 or 64 bits: two opinions
+    ],
+)
+def test_chains_that_are_read_in_two_ways(place: int, content: bytes, tmp_path: Path) -> None:
+    path = partitioned(tmp_path / "image", LOGICAL)
+    corrupt(path, place, content)
+    assert table(path) == Table("unknown", trouble="the chain of logical partitions is damaged")
+
+
+def test_an_extended_partition_without_logical_ones(tmp_path: Path) -> None:
+    path = partitioned(tmp_path / "image", "".join(LOGICAL.splitlines(keepends=True)[:3]))
+    assert places(table(path)) == [(1, 2048, 22528)]
+
+
+def test_a_primary_partition_within_the_extended_one(tmp_path: Path) -> None:
+    path = partitioned(tmp_path / "image", LOGICAL)
+    corrupt(path, 446 + 32, entry(80000, 2048))
+    troubles = {p.number: p.trouble for p in table(path).partitions}
+    assert troubles == {1: "", 3: "it overlaps the extended partition", 5: "", 6: ""}
+
+
 def test_a_chain_without_end(tmp_path: Path) -> None:
     path = partitioned(tmp_path / "image", LOGICAL)
     corrupt(path, 30720 * SECTOR + 446 + 16, entry(0, 20480, 5))  # refers to itself
@@ -177,6 +220,18 @@ def test_gpt_that_is_damaged(damage: list[tuple[int, bytes]], trouble: str, tmp_
     found = table(path)
     assert trouble in found.trouble
     assert places(found) == ([] if trouble else [(1, 2048, 22528)])
+
+
+def test_a_gpt_with_right_checksums_and_an_entry_without_a_start(tmp_path: Path) -> None:
+    path = partitioned(tmp_path / "image", "label: gpt\nsize=20480\n")
+    raw = bytearray(path.read_bytes())
+    for header, entries in ((512, 1024), (len(raw) - 512, len(raw) - 33 * 512)):
+        struct.pack_into("<Q", raw, entries + 128 + 32, 2**64 - 1)
+        struct.pack_into("<I", raw, header + 88, zlib.crc32(raw[entries : entries + 128 * 128]))
+        struct.pack_into("<I", raw, header + 16, 0)
+        struct.pack_into("<I", raw, header + 16, zlib.crc32(raw[header : header + 92]))
+    path.write_bytes(raw)
+    assert table(path) == Table("unknown", trouble="the partition table is damaged")
 
 
 def test_the_place_of_grub_is_no_cause_for_a_remark(tmp_path: Path) -> None:

@@ -194,6 +194,18 @@ def test_a_map_that_lies(image: Path, tmp_path: Path) -> None:
     assert first != changed
 
 
+@pytest.mark.parametrize(
+    ("size", "message"), [(0, "wants a whole number of GiB"), (-GIB, "a negative size")]
+)
+def test_a_disk_of_no_size(tmp_path: Path, size: int, message: str) -> None:
+    member = tarfile.TarInfo("disk.raw")
+    member.size = size
+    archive = member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+    (tmp_path / "out.tar.gz").write_bytes(gzip.compress(archive))
+    with pytest.raises(Refused, match=message):
+        check(tmp_path / "out.tar.gz")
+
+
 @pytest.mark.parametrize("position", [0, 4 * MIB + 8191, 2 * MIB, GIB - 1])
 def test_another_image(image: Path, tmp_path: Path, position: int) -> None:
     tarball = tmp_path / "out.tar.gz"

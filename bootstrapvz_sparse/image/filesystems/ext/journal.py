@@ -84,12 +84,14 @@ def _journal_extents(fs: Filesystem, number: int) -> list[tuple[int, int, int]]:
         runs = _extent_tree(fs, tree, seed, depth=None)
     else:
         runs = _block_map(fs, tree)
-    extents = list(islice(runs, MOST_EXTENTS))
+    extents: list[tuple[int, int, int]] = []
     position = 0
-    for logical, physical, count in extents:
-        if logical != position or physical < fs.first or physical + count > fs.blocks:
+    for logical, physical, count in islice(runs, min(MOST_EXTENTS, fs.blocks)):
+        sound = logical == position and count and fs.first <= physical <= fs.blocks - count
+        if not sound:  # the first thing that a tree which refers to itself comes to
             raise NotTrusted("its journal has impossible blocks")
         position = logical + count
+        extents.append((logical, physical, count))
     return extents
 
 

@@ -39,6 +39,8 @@ RO_COMPAT_METADATA_CSUM = 0x400
 KNOWN_RO_COMPAT = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x100 | 0x200 | 0x400 | 0x1000
 KNOWN_RO_COMPAT |= 0x2000 | 0x8000
 
+MOST_GROUPS = 1 << 19  # of 64 TiB as mke2fs makes it
+
 BLOCK_UNINIT = 0x2  # bg_flags: the bitmap was never written, all but metadata is free
 
 
@@ -129,6 +131,8 @@ class Filesystem(Place):
             raise NotTrusted("the filesystem is larger than the space it has")
         self.inode_table_blocks = -(-self.inodes_per_group * self.inode_size // self.block)
         self.group_count = -(-(self.blocks - self.first) // self.per_group)
+        if self.group_count > MOST_GROUPS:
+            raise NotTrusted(f"it has {self.group_count} block groups")
         self.descriptors_per_block = self.block // self.descriptor
         self.groups = self.read_groups()
 
@@ -172,9 +176,10 @@ class Filesystem(Place):
             )
         else:
             raw = self.read(self.descriptor_block(0) * self.block, count * self.block)
+        places = range(0, self.group_count * self.descriptor, self.descriptor)
         return [
-            self.parse_group(number, raw[number * self.descriptor :][: self.descriptor])
-            for number in range(self.group_count)
+            self.parse_group(number, raw[place : place + self.descriptor])
+            for number, place in enumerate(places)
         ]
 
     def parse_group(self, number: int, raw: bytes) -> Group:
