@@ -172,9 +172,10 @@ class Filesystem(Place):
             )
         else:
             raw = self.read(self.descriptor_block(0) * self.block, count * self.block)
+        places = range(0, self.group_count * self.descriptor, self.descriptor)
         return [
-            self.parse_group(number, raw[number * self.descriptor :][: self.descriptor])
-            for number in range(self.group_count)
+            self.parse_group(number, raw[place : place + self.descriptor])
+            for number, place in enumerate(places)
         ]
 
     def parse_group(self, number: int, raw: bytes) -> Group:
