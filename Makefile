@@ -1,7 +1,8 @@
 # make image [MANIFEST=manifests/kvm-trixie.yml]    build an image
 # make boot [IMAGE=images/NAME.raw]                 boot it (by default the newest) in QEMU
 # make test                                         everything that this machine can test
-# make bench [OPTIONS="--rounds 3 --images 10GiB"]  against the other ways to make images sparse
+# make bench [OPTIONS="--rounds 3 --images 10GiB"]  against the other ways to make images sparse;
+#                                                   OPTIONS=--scale: 16 TiB, a million holes, many at once
 # make matrix [OPTIONS="--reclaim auto --sparsify punch,copy"]  every way to reclaim with every way to
 #                                                   sparsify, in real builds: an hour, 2 GiB in matrix/
 # make torture [OPTIONS="kills --share 0.1"]         damage, kills, faults: 20 minutes

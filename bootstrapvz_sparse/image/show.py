@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .report import as_utf8, human, printable
-from .survey import KINDS, Plan, Share
+from .survey import KINDS, Plan, Share, Survey
 
 if TYPE_CHECKING:
     from .inspect import Inspection
@@ -33,9 +33,8 @@ def name(share: Share) -> str:
     return str(share.region.partition.number or "whole")
 
 
-def table(plan: Plan) -> str:
-    """What the image consists of, a line for each part of it."""
-    shares = plan.shares()
+def table(shares: list[Share]) -> str:
+    """What the image consists of, a line for each of its parts."""
     amounts = [share.amounts() for share in shares]
     # columns of nothing but zeros say nothing, apart from those that everybody looks for
     wanted = ["in use", "zero", "free"]
@@ -56,13 +55,20 @@ def table(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def block_map(plan: Plan, *, width: int, colour: bool = False, ascii_only: bool = False) -> str:
+def block_map(
+    survey: Survey,
+    shares: list[Share],
+    *,
+    width: int,
+    colour: bool = False,
+    ascii_only: bool = False,
+) -> str:
     """The blocks of the image, drawn: each sign stands for what most of its bytes are."""
-    cell, width = plan.survey.block, max(width, 1)
-    while cell * width * ROWS < plan.survey.size:
+    cell, width = survey.block, max(width, 1)
+    while cell * width * ROWS < survey.size:
         cell *= 2
     lines, used = [], set()
-    for share in plan.shares():
+    for share in shares:
         if share.region is None:
             continue
         partition = share.region.partition
@@ -114,7 +120,7 @@ def report_text(report: Report) -> str:
         line = f"{was} -> {now} of {size} would be left"
     lines = [f"{printable(str(report.path))}: {line}"]
     if not report.method:
-        lines.append(table(report.plan))
+        lines.append(table(report.plan.shares()))
     lines += [f"verified: {text}" for text in report.verified]
     lines += [f"note: {printable(text)}" for text in report.notes]
     return "\n".join(lines)
@@ -122,12 +128,12 @@ def report_text(report: Report) -> str:
 
 def inspection_text(inspection: Inspection, *, width: int, colour: bool, ascii_only: bool) -> str:
     """Where the bytes of an image are: a table, a picture, and what can be gained."""
-    plan = inspection.plan
-    sizes = f"{human(plan.survey.allocated)} allocated of {human(plan.survey.size)}"
+    plan, survey, shares = inspection.plan, inspection.plan.survey, inspection.plan.shares()
+    sizes = f"{human(survey.allocated)} allocated of {human(survey.size)}"
     lines = [
         f"{printable(str(inspection.path))}: {sizes}",
-        table(plan),
-        block_map(plan, width=width, colour=colour, ascii_only=ascii_only),
+        table(shares),
+        block_map(survey, shares, width=width, colour=colour, ascii_only=ascii_only),
         f"{human(plan.gain)} can be freed by bvz-sparse sparsify",
     ]
     return "\n".join(lines + [f"note: {printable(text)}" for text in inspection.notes])

@@ -49,7 +49,7 @@ def compare(fd: int, survey: Survey, before: Digest) -> None:
     if after != before:
         raise Changed("a byte in use changed")
     were_holes = difference(complement(survey.data, size), survey.unneeded)
-    filled = intersection(were_holes, list(data(fd, size)))
+    filled = intersection(were_holes, data(fd, size))
     if total(union(zero_blocks(fd, filled, survey.block))) != total(filled):
         raise Changed("a hole is no hole any more")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -60,9 +59,10 @@ def _read(fd: int, view: memoryview, position: int) -> None:
 
     Asking for pages that may be there already waits for holes that are punched meanwhile.
     """
-    done = 0
-    with contextlib.suppress(OSError):  # not cached, or a filesystem that cannot tell
+    try:
         done = os.preadv(fd, [view], position, os.RWF_NOWAIT)
+    except OSError:  # not cached, or a filesystem that cannot tell
+        done = 0
     if done < len(view):
         os.posix_fadvise(fd, position + done, AHEAD, os.POSIX_FADV_WILLNEED)
     while done < len(view):

@@ -23,6 +23,7 @@ from typing import TypeVar
 from .copies import GIB, MIB
 from .goals import goals
 from .images import IMAGES, TREE_SIZE, Image, own_mirror
+from .large import large
 from .processes import Failed
 from .runs import Results, journal, measure, start_up_read
 from .table import NOTES, table
@@ -66,7 +67,12 @@ def _options() -> argparse.Namespace:
     folder = Path(__file__).parents[2] / "bench"
     add("--folder", type=Path, default=folder, help="for images and copies (default: %(default)s)")
     names = ",".join(image.name for image in IMAGES)
-    add("--images", type=_some(IMAGES), default=IMAGES, metavar="NAME,...", help=f"of {names}")
+    usual = [image for image in IMAGES if not image.scale]
+    others = [image for image in IMAGES if image.scale]
+    add("--images", type=_some(IMAGES), default=usual, metavar="NAME,...", help=f"of {names}")
+    text = ", ".join(image.name for image in others)
+    text += ": large images, many holes, many at once; half an hour, 16 GiB"
+    add("--scale", dest="images", action="store_const", const=others, help=text)
     names = ",".join(way.name for way in WAYS)
     add("--ways", type=_some(WAYS), default=WAYS, metavar="NAME,...", help=f"of {names}")
     add("--rounds", type=int, default=5, help="default: 5")
@@ -90,6 +96,12 @@ class Benchmark:
     def run(self) -> int:
         self._leave_out_what_cannot_run()
         self.folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as places:
+            if any(image.large for image in self.images):
+                places.enter_context(large(self.folder))
+            return self._measure_all()
+
+    def _measure_all(self) -> int:
         self._check_room()
         self._make_images()
         if any(way.ours for way in self.ways):

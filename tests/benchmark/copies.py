@@ -16,6 +16,7 @@ from .processes import Failed
 
 MIB = 1 << 20
 GIB = 1 << 30
+TIB = 1 << 40
 
 FS_IOC_FIEMAP = 0xC020660B
 FIEMAP_FLAG_SYNC = 0x1

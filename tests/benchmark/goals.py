@@ -36,6 +36,7 @@ def goals(results: Results, journal: int | None) -> Iterator[Goal]:
     yield from _reading(results)
     yield from _memory(results)
     yield from _tarball(results)
+    yield from _scale(results)
 
 
 def _time(results: Results) -> Iterator[Goal]:
@@ -100,3 +101,14 @@ def _tarball(results: Results) -> Iterator[Goal]:
     yield Goal("time of upstream's tarball to ours", slowest, 5, " x", at_least=True)
     sizes = (results.median(*way, "extra") for way in (ours, theirs))
     yield Goal("size of our tarball to upstream's", _quotient(*sizes), 1, " x")
+
+
+def _scale(results: Results) -> Iterator[Goal]:
+    for image, limit in (("16TiB", 300), ("16TiB-xfs", 32), ("holes", 500), ("zeros", 64)):
+        yield Goal(f"{image}: memory", _mib(results.most(image, OURS, "memory")), limit, " MiB")
+    for image in ("holes", "zeros"):
+        ratio = results.ratio((image, OURS), (image, "dig-holes"))
+        yield Goal(f"{image}: time of ours to dig-holes", ratio, 2, " x")
+    for way in ("ours-8-at-once", "ours-8-in-a-call"):
+        ratio = results.ratio(("small", way), ("small", OURS))
+        yield Goal(f"time of {way} to that of one", ratio, 9, " x")

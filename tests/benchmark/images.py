@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .copies import GIB, MIB, allocated
+from .copies import GIB, MIB, TIB, allocated
 from .processes import PRIVATE_MOUNTS, Failed, run
 
 RELEASE = "bookworm"
 TREE_SIZE = 950 * MIB
-PIECES = 66_000  # free ranges of the fragmented image; some become its extent tree
+PIECES = 100_700  # free ranges of the fragmented image; some become its extent tree
+MILLION = 1_000_000
+LARGE = "large"  # the folder in the benchmark's folder for images of 16 TiB
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,16 @@ class Image:
     content: str
     expected: int  # bytes allocated, roughly
     make: Callable[[Path, Path], None]  # of the image, at a path, and the folder for the rest
-    mounts: bool  # needs root to be made
+    mounts: bool = False  # needs root to be made
+    scale: bool = False  # not one of those that are measured when none is named
+    large: bool = False  # ext4 files end below 16 TiB
+
+    def place(self, folder: Path) -> Path:
+        """Where it and its copies lie."""
+        return folder / LARGE if self.large else folder
 
     def path(self, folder: Path) -> Path:
-        return folder / f"{self.name}.raw"
+        return self.place(folder) / f"{self.name}.raw"
 
     def size(self, folder: Path) -> int:
         """Bytes that it takes, or will take."""
@@ -37,7 +45,8 @@ class Image:
 
         :raises Failed: it cannot be made
         """
-        path, part = self.path(folder), folder / f"{self.name}.part"
+        path = self.path(folder)
+        part = path.with_suffix(".part")
         if path.exists():
             return
         if self.mounts:
@@ -134,7 +143,7 @@ def _check_fragments(image: Path) -> None:
         if part
     ]
     found = sum(last - first == 1 for first, last in (r for r in ranges if len(r) == 2))
-    if found < 65_536 or allocated(image) < GIB:
+    if found < 100_000 or allocated(image) < GIB:
         raise Failed(f"only {found} free ranges of 8 KiB, {allocated(image)} bytes allocated")
 
 
@@ -144,15 +153,61 @@ def _write_random(path: Path, size: int) -> None:
             file.write(os.urandom(min(MIB, size - start)))
 
 
-def _huge(image: Path, folder: Path) -> None:
-    _new_file(image, 2 << 40)
+def _huge(size: int) -> Callable[[Path, Path], None]:
+    def make(image: Path, folder: Path) -> None:
+        content = folder / "content.part"
+        content.mkdir(exist_ok=True)
+        try:
+            _write_random(content / "file", 64 * MIB)
+            _new_file(image, size)
+            run("mkfs.ext4", "-q", "-E", "lazy_itable_init=1", "-d", content, image)
+        finally:
+            shutil.rmtree(content)
+
+    return make
+
+
+def _huge_xfs(image: Path, folder: Path) -> None:
+    content, prototype = folder / "content.part", folder / "prototype.part"  # mkfs.xfs(8), -p
+    try:
+        _write_random(content, 64 * MIB)
+        prototype.write_text(f"/\n0 0\nd--755 0 0\nfile ---644 0 0 {content}\n$\n")
+        _new_file(image, 16 * TIB)
+        run("mkfs.xfs", "-q", "-p", prototype, image)
+    finally:
+        content.unlink(missing_ok=True)
+        prototype.unlink(missing_ok=True)
+
+
+def _small(image: Path, folder: Path) -> None:
     content = folder / "content.part"
     content.mkdir(exist_ok=True)
     try:
         _write_random(content / "file", 64 * MIB)
-        run("mkfs.ext4", "-q", "-E", "lazy_itable_init=1", "-d", content, image)
+        _write_random(content / "deleted", 256 * MIB)
+        (content / "zeros").write_bytes(bytes(64 * MIB))
+        _new_file(image, GIB)
+        run("mkfs.ext4", "-q", "-d", content, image)
     finally:
         shutil.rmtree(content)
+    run("debugfs", "-w", "-R", "rm deleted", image)
+
+
+def _by_turns(count: int, *, holes: bool) -> Callable[[Path, Path], None]:
+    """``count`` blocks with something in them, as many holes or blocks of zeros between them."""
+
+    def make(image: Path, folder: Path) -> None:
+        block = 4096
+        content = os.urandom(block)
+        with image.open("wb", buffering=MIB) as file:
+            for place in range(0, 2 * count * block, 2 * block):
+                if holes:
+                    os.pwrite(file.fileno(), content, place)
+                else:
+                    file.write(content + bytes(block))
+            file.truncate(2 * count * block)
+
+    return make
 
 
 DEBIAN = "of ext4: a Debian tree, a file of 64 MiB of zeros, 2 GiB of random files deleted"
@@ -165,7 +220,43 @@ IMAGES = (
         "2 GiB of ext4, 8 KiB free and 8 KiB in use by turns over 1 GiB, all of it allocated",
         1120 * MIB,
         _fragmented,
-        mounts=False,
     ),
-    Image("2TiB", "2 TiB of ext4 with one file of 64 MiB", 1150 * MIB, _huge, mounts=False),
+    Image("2TiB", "2 TiB of ext4 with one file of 64 MiB", 1150 * MIB, _huge(2 * TIB)),
+    Image(
+        "16TiB",
+        "16 TiB of ext4 with one file of 64 MiB",
+        1300 * MIB,
+        _huge(16 * TIB),
+        scale=True,
+        large=True,
+    ),
+    Image(
+        "16TiB-xfs",
+        "16 TiB of xfs with one file of 64 MiB",
+        2200 * MIB,
+        _huge_xfs,
+        scale=True,
+        large=True,
+    ),
+    Image(
+        "holes",
+        "a block of 4 KiB in use and a hole by turns, a million of each",
+        MILLION * 4096,
+        _by_turns(MILLION, holes=True),
+        scale=True,
+    ),
+    Image(
+        "zeros",
+        "a block of 4 KiB in use and one of zeros by turns, 100,000 of each",
+        MILLION // 10 * 8192,
+        _by_turns(MILLION // 10, holes=False),
+        scale=True,
+    ),
+    Image(
+        "small",
+        "1 GiB of ext4: files of 64 MiB, of 64 MiB of zeros, and one of 256 MiB deleted",
+        480 * MIB,
+        _small,
+        scale=True,
+    ),
 )

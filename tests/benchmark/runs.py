@@ -14,7 +14,7 @@ from pathlib import Path
 from .copies import MIB, allocated, copy, count_extents
 from .images import Image
 from .processes import PRIVATE_MOUNTS, Failed, run
-from .ways import COPY, IMAGE, METADATA, POINT, TARBALL, Command, Way
+from .ways import COPY, EVERY, IMAGE, METADATA, POINT, TARBALL, Command, Way
 
 PATIENCE = 900.0  # seconds; a virtual machine that does not start waits for ever
 
@@ -22,7 +22,7 @@ PATIENCE = 900.0  # seconds; a virtual machine that does not start waits for eve
 @dataclass(frozen=True)
 class Run:
     seconds: float
-    left: int  # bytes that the image still takes
+    left: int  # bytes that the image still takes, or all copies of it
     extra: int  # bytes of a second copy, at its largest
     read: int
     memory: int
@@ -71,10 +71,11 @@ def measure(way: Way, image: Image, folder: Path) -> Run:
 
     :raises Failed: the copy is not exact, or the way failed
     """
-    with workplace(folder) as work:
-        target = work / "image"
-        copy(image.path(folder), target)
-        return _take(way, target)
+    with workplace(image.place(folder)) as work:
+        targets = [work / "image", *(work / f"image{i}" for i in range(1, way.together))]
+        for target in targets:
+            copy(image.path(folder), target)
+        return _take(way, targets)
 
 
 def start_up_read(folder: Path) -> int:
@@ -85,21 +86,21 @@ def start_up_read(folder: Path) -> int:
             file.truncate(8 * MIB)
         run("mkfs.ext4", "-q", target)
         nothing = Way("start", [METADATA], ours=True)
-        return min(_take(nothing, target).read for _ in range(2))  # the first may compile
+        return min(_take(nothing, [target]).read for _ in range(2))  # the first may compile
 
 
-def _take(way: Way, target: Path) -> Run:
-    work = target.parent
-    original = target.stat().st_ino
+def _take(way: Way, targets: list[Path]) -> Run:
+    work = targets[0].parent
+    originals = {target.stat().st_ino for target in targets}
     extra = 0
 
     def watch() -> None:
         nonlocal extra
-        extra = max(extra, _second_copy(work, original))
+        extra = max(extra, _second_copy(work, originals))
 
     environment = {"TMPDIR": str(work), "LIBGUESTFS_BACKEND": "direct"}
     sectors = _sectors_read_by_loop_devices()
-    command = _wrapped(way, target)
+    command = _wrapped(way, targets)
     said = run(*command, environment=environment, watch=watch, patience=PATIENCE)
     # the kernel's own reading counts for no process
     sectors = _sectors_read_by_loop_devices() - sectors if way.mounts else 0
@@ -108,42 +109,46 @@ def _take(way: Way, target: Path) -> Run:
     seconds, read, memory, least_memory = said.split()
     return Run(
         seconds=float(seconds),
-        left=allocated(target),
+        left=sum(allocated(target) for target in targets),
         extra=extra,
         read=int(read) + sectors * 512,
         memory=int(memory),
         least_memory=int(least_memory),
-        extents=count_extents(target),
+        extents=sum(count_extents(target) for target in targets),
     )
 
 
-def _wrapped(way: Way, target: Path) -> list[str | Path]:
+def _wrapped(way: Way, targets: list[Path]) -> list[str | Path]:
+    measured = Path(__file__).with_name("measure.py")
+    words: list[str | Path] = [*PRIVATE_MOUNTS] if way.mounts else []
+    words += [sys.executable, "-I", "-S", measured]
+    for number, command in enumerate(way.commands):
+        words += [";"] if number else []
+        at_once = targets[:1] if EVERY in command else targets
+        for target in at_once:
+            words += ["&"] if target != at_once[0] else []
+            words += _filled(command, target, targets)
+    return words
+
+
+def _filled(command: Command, target: Path, targets: list[Path]) -> Iterator[str | Path]:
     places = {
         IMAGE: target,
         COPY: target.with_name("copy"),
         POINT: target.with_name("mounted"),
         TARBALL: target.with_name("copy.tar.gz"),
     }
-    measured = Path(__file__).with_name("measure.py")
-    words: list[str | Path] = [*PRIVATE_MOUNTS] if way.mounts else []
-    words += [sys.executable, "-I", "-S", measured]
-    for number, command in enumerate(way.commands):
-        words += [";"] if number else []
-        words += _filled(command, places)
-    return words
+    for word in command:
+        yield from targets if word == EVERY else [places.get(word, word)]
 
 
-def _filled(command: Command, places: dict[str, Path]) -> list[str | Path]:
-    return [places.get(word, word) for word in command]
-
-
-def _second_copy(work: Path, original: int) -> int:
-    """Bytes of all files but the one that was there at the start, whatever their names."""
+def _second_copy(work: Path, originals: set[int]) -> int:
+    """Bytes of all files but those that were there at the start, whatever their names."""
     taken = 0
     for path in work.rglob("*"):
         with contextlib.suppress(FileNotFoundError):  # removed meanwhile
             status = path.lstat()
-            if path.is_file() and status.st_ino != original:
+            if path.is_file() and status.st_ino not in originals:
                 taken += status.st_blocks * 512
     return taken
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# what commands are written with; replaced by paths before each run
+# what commands are written with; replaced by paths before each run: EVERY by all copies
+EVERY = "{every}"
 IMAGE, COPY, POINT, TARBALL = "{image}", "{copy}", "{point}", "{tarball}"
 Command = Sequence[str]
 
@@ -24,7 +25,8 @@ FSTRIM = (("mount", "-o", "loop", IMAGE, POINT), ("fstrim", POINT), ("umount", P
 E2FSCK = ("e2fsck", "-fy", "-E", "discard", IMAGE)
 
 DEBIAN = ("10GiB", "200GiB")
-ALL = (*DEBIAN, "fragmented", "2TiB")
+HUGE = ("2TiB", "16TiB", "16TiB-xfs")
+ALL = (*DEBIAN, "fragmented", *HUGE, "holes", "zeros", "small")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Way:
     ours: bool = False
     mounts: bool = False  # and so needs root, and the kernel reads for it
     copies: int = 0  # bytes of second copy that are to be had ready
+    together: int = 1  # copies of the image, each by a process of its own unless it takes EVERY
 
     def lack(self) -> str:
         """What it needs and is not here; nothing if it can run."""
@@ -52,7 +55,10 @@ WAYS = (
     Way("ours-metadata", [METADATA], ALL, ours=True),
     Way("ours-16KiB", [(*OURS, "--min-hole", "16KiB", IMAGE)], ["fragmented"], ours=True),
     Way("ours-64KiB", [(*OURS, "--min-hole", "64KiB", IMAGE)], ["fragmented"], ours=True),
-    Way("fstrim", FSTRIM, [*DEBIAN, "fragmented"], mounts=True),
+    Way("ours-8-at-once", [(*OURS, IMAGE)], ["small"], ours=True, copies=4 * GIB, together=8),
+    Way("ours-8-in-a-call", [(*OURS, EVERY)], ["small"], ours=True, copies=4 * GIB, together=8),
+    Way("fstrim", FSTRIM, [*DEBIAN, "fragmented", "16TiB", "16TiB-xfs", "small"], mounts=True),
+    Way("dig-holes", [DIG], ["holes", "zeros"]),
     Way("fstrim+dig-holes", [*FSTRIM, DIG], mounts=True),
     Way("e2fsck", [E2FSCK]),
     Way("e2fsck+dig-holes", [E2FSCK, DIG]),

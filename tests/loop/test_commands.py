@@ -131,7 +131,9 @@ def test_block_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "█ in use  0 zero  · hole" in out and "journal" not in out
     assert "2.0 MiB can be freed" in out
     # as wide as a terminal that was given no size
-    assert len(block_map(inspect(path).plan, width=0).splitlines()) <= 2 * ROWS + 2
+    plan = inspect(path).plan
+    drawn = block_map(plan.survey, plan.shares(), width=0)
+    assert len(drawn.splitlines()) <= 2 * ROWS + 2
 
 
 def test_colours_on_a_terminal_only(image: Path) -> None:

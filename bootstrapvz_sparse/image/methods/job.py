@@ -52,4 +52,4 @@ class Method(NamedTuple):
 
 def worth_punching(ranges: Ranges, job: Job) -> Ranges:
     """Those of ``ranges`` that are not shorter than the job's ``min_hole``."""
-    return [(start, end) for start, end in ranges if end - start >= job.min_hole]
+    return [one for one in ranges if one[1] - one[0] >= job.min_hole]
