@@ -7,6 +7,8 @@
 #                                                   sparsify, in real builds: an hour, 2 GiB in matrix/
 # make torture [OPTIONS="kills --share 0.1"]         damage, kills, faults: 20 minutes
 # make lint
+# make man completion                               into build/; PYTHON needs argparse-manpage and shtab
+# make deb                                          the Debian package of what is committed, in build/deb
 
 MANIFEST ?= manifests/kvm-bookworm.yml
 IMAGE ?= $(shell ls -t images/*.raw 2>/dev/null | head -n 1)
@@ -20,6 +22,8 @@ TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) acl bindfs btrfs-progs exfat-
 	qemu-utils xfsprogs zerofree
 TORTURE_PACKAGES = $(TEST_PACKAGES) strace
 BENCH_PACKAGES = $(BUILD_PACKAGES) qemu-utils xfsprogs zerofree
+DEB_PACKAGES = git build-essential debhelper dh-python pybuild-plugin-pyproject \
+	python3-argparse-manpage python3-setuptools python3-shtab
 
 # Install those of the Debian packages that are not there yet.
 missing = $$(for package in $(1); do \
@@ -29,8 +33,8 @@ apt = @set -- $(call missing,$(1)); test $$\# = 0 || { \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"; }
 
-.PHONY: image boot test bench matrix torture lint \
-	install-build install-boot install-test install-bench install-torture
+.PHONY: image boot test bench matrix torture lint man completion deb \
+	install-deb install-build install-boot install-test install-bench install-torture
 
 image: install-build $(VENV)/build
 	$(SUDO) $(VENV)/bin/bvz-sparse build --log images/log $(MANIFEST)
@@ -56,6 +60,22 @@ lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+man:
+	$(PYTHON) tools/man.py build/man
+
+completion:
+	$(PYTHON) tools/completion.py build/completion
+
+deb: install-deb
+	rm -rf build/deb
+	mkdir -p build/deb/source
+	git archive HEAD | tar --extract --directory build/deb/source
+	cd build/deb/source && dpkg-buildpackage --unsigned-source --unsigned-changes --build=binary
+	@ls build/deb/*.deb
+
+install-deb:
+	$(call apt,$(DEB_PACKAGES))
 
 install-build:
 	$(call apt,$(BUILD_PACKAGES))

@@ -26,12 +26,17 @@ setup(
     },
     install_requires=["bootstrap-vz", "jsonschema", "PyYAML", "termcolor>=2.3"],
     extras_require={
+        "completion": ["shtab"],
         "test": [
+            "argparse-manpage",
             "build",
+            "check-jsonschema",
             "hypothesis",
             "mypy",
             "pytest",
             "ruff",
+            "shtab",
+            "twine",
             "types-PyYAML",
             "types-jsonschema",
         ],
