@@ -10,8 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bootstrapvz_sparse.cli import parser  # noqa: E402
-from bootstrapvz_sparse.commands.completion import SHELLS, script  # noqa: E402
+from bootstrapvz_sparse.cli import parser
+from bootstrapvz_sparse.commands.completion import SHELLS, script
 
 NAMES = {"bash": "bvz-sparse", "zsh": "_bvz-sparse", "fish": "bvz-sparse.fish"}
 
