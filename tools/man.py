@@ -69,8 +69,8 @@ def _page(page: str, title: str, parser: argparse.ArgumentParser, *, after: str 
     return "\n".join(
         [
             f'.TH {page.upper()} 1 {date} "bootstrapvz-sparse {__version__}" "User Commands"',
-            f".SH NAME\n{_escaped(page)} \\- {_escaped(title)}",
-            f".ad l\n.SH SYNOPSIS\n{_escaped(program)}\n{_escaped(usage)} {after}".rstrip(),
+            f".ad l\n.SH NAME\n{_escaped(page)} \\- {_escaped(title)}",
+            f".SH SYNOPSIS\n{_escaped(program)}\n{_escaped(usage)} {after}".rstrip(),
             f".SH DESCRIPTION\n{_escaped(title[0].upper() + title[1:])}.",
             ".SH OPTIONS",
             *options,
