@@ -69,7 +69,7 @@ def _page(page: str, title: str, parser: argparse.ArgumentParser, *, after: str 
     return "\n".join(
         [
             f'.TH {page.upper()} 1 {date} "bootstrapvz-sparse {__version__}" "User Commands"',
-            f".ad l\n.nh\n.SH NAME\n{_escaped(page)} \\- {_escaped(title)}",
+            f".ad l\n.SH NAME\n{_escaped(page)} \\- {_escaped(title)}",
             f".SH SYNOPSIS\n{_escaped(program)}\n{_escaped(usage)} {after}".rstrip(),
             f".SH DESCRIPTION\n{_escaped(title[0].upper() + title[1:])}.",
             ".SH OPTIONS",
