@@ -56,6 +56,7 @@ lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive bootstrapvz_sparse
 
 install-build:
 	$(call apt,$(BUILD_PACKAGES))
