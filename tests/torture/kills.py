@@ -153,6 +153,7 @@ def _start(image: Path, method: str, said: Path) -> int:
         return child
     status = 1
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # or a shell has let us ignore it
         os.dup2(fd, 1)
         os.dup2(fd, 2)
         arguments = ["--method", method, *["--command", COMMAND] * (method == "command")]
