@@ -26,6 +26,7 @@ setup(
     },
     install_requires=["bootstrap-vz", "jsonschema", "PyYAML", "termcolor>=2.3"],
     extras_require={
+        "docs": ["furo", "myst-parser", "sphinx", "sphinx-argparse-cli"],
         "test": [
             # there are no others than these
             "atheris; python_version>='3.11' and python_version<'3.14' "
