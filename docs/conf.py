@@ -21,11 +21,11 @@ extensions = [
     "extensions.builds",
     "extensions.schemas",
 ]
-exclude_patterns = ["_build", "ci/*/**"]
+exclude_patterns = ["_build", "ci", "examples", "man"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4
 graphviz_output_format = "svg"
-suppress_warnings = []  # nothing: all of them are errors of the build
+smartquotes = False  # -- is what options begin with
 
 html_theme = "furo"
 html_title = f"bootstrapvz-sparse {__version__}"

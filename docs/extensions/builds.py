@@ -147,19 +147,19 @@ class TaskGraph(SphinxDirective):
 
 
 def repair_rows() -> Iterator[tuple[str, str, str]]:
-    """Module of bootstrap-vz, name of the repair, what breaks without it."""
-    for (module, repair), function in registry.REPAIRS.items():
-        assert function.__doc__, repair
-        yield module.removeprefix("bootstrapvz."), repair, " ".join(function.__doc__.split())
+    """Modules of bootstrap-vz, name of the repair, what breaks without it."""
+    modules: dict[Any, list[str]] = {}
+    for (module, _), function in registry.REPAIRS.items():
+        modules.setdefault(function, []).append(f"`{module.removeprefix('bootstrapvz.')}`")
+    for function, names in sorted(modules.items(), key=lambda item: item[1]):
+        assert function.__doc__, function
+        yield ", ".join(names), f"`{function.__name__}`", " ".join(function.__doc__.split())
 
 
 class Repairs(Markdown):
     def text(self) -> str:
         lines = ["| module | repair | what breaks without it |", "|---|---|---|"]
-        lines += [
-            f"| `{module}` | `{repair}` | {text.replace('|', chr(92) + '|')} |"
-            for module, repair, text in sorted(repair_rows())
-        ]
+        lines += [f"| {' | '.join(row)} |" for row in repair_rows()]
         lines += ["", "Text that is replaced before a module is read:", ""]
         lines += ["| file | what stood there | what stands there now |", "|---|---|---|"]
         for file, substitutions in translate.SUBSTITUTIONS.items():
