@@ -26,7 +26,6 @@ setup(
     },
     install_requires=["bootstrap-vz", "jsonschema", "PyYAML", "termcolor>=2.3"],
     extras_require={
-        "docs": ["furo", "myst-parser", "sphinx", "sphinx-argparse-cli"],
         "test": [
             # there are no others than these
             "atheris; python_version>='3.11' and python_version<'3.14' "
@@ -40,6 +39,7 @@ setup(
             "types-PyYAML",
             "types-jsonschema",
         ],
+        "docs": ["furo", "myst-parser", "sphinx", "sphinx-argparse-cli"],
     },
     entry_points={
         "bootstrapvz.plugins": ["sparse = bootstrapvz_sparse"],

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments of all commands; the reference of the command line is made of it."""
+    """The parser, which the completion and the manual pages are made of, too."""
     made = argparse.ArgumentParser(prog="bvz-sparse", description="Sparse Debian images.")
     made.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
