@@ -39,6 +39,7 @@ setup(
             "types-PyYAML",
             "types-jsonschema",
         ],
+        "docs": ["furo", "myst-parser", "sphinx", "sphinx-argparse-cli"],
     },
     entry_points={
         "bootstrapvz.plugins": ["sparse = bootstrapvz_sparse"],

@@ -13,7 +13,7 @@ from .commands import build, check, clean, inspect, sparsify, tarball
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0 done, 1 refused or failed, 2 bad usage."""
     try:
-        options = _parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
         status: int = options.run(options)
     except KeyboardInterrupt:
         print("bvz-sparse: error: interrupted", file=sys.stderr)
@@ -21,13 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bvz-sparse", description="Sparse Debian images.")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """The parser, which the completion and the manual pages are made of, too."""
+    made = argparse.ArgumentParser(prog="bvz-sparse", description="Sparse Debian images.")
+    made.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
     for command in (build, clean, sparsify, inspect, tarball, check):
         command.add(commands)
-    return parser
+    return made
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def inline_replace(module: Any) -> None:
 
 @repair("bootstrapvz.common.tools")
 def log_call(module: Any) -> None:
-    """Compared bytes with '', which never ends, and left its child running on Ctrl-C."""
+    """Compared bytes with ``''``, which never ends, and left its child running on Ctrl-C."""
 
     def call(
         command: Sequence[str] | str,
