@@ -9,6 +9,8 @@
 # make docs                                         the pages of docs/ as HTML, in docs/_build/html
 # make docs-links                                   whether the addresses in them are there
 # make lint
+# make man completion                               into build/; PYTHON needs argparse-manpage and shtab
+# make deb                                          the Debian package of what is committed, in build/deb
 
 MANIFEST ?= manifests/kvm-bookworm.yml
 IMAGE ?= $(shell ls -t images/*.raw 2>/dev/null | head -n 1)
@@ -23,6 +25,8 @@ TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) $(DOCS_PACKAGES) acl bindfs b
 	exfat-fuse exfatprogs qemu-utils xfsprogs zerofree
 TORTURE_PACKAGES = $(TEST_PACKAGES) strace
 BENCH_PACKAGES = $(BUILD_PACKAGES) qemu-utils xfsprogs zerofree
+DEB_PACKAGES = git build-essential debhelper dh-python pybuild-plugin-pyproject \
+	python3-argparse-manpage python3-setuptools python3-shtab
 
 # Install those of the Debian packages that are not there yet.
 missing = $$(for package in $(1); do \
@@ -32,8 +36,8 @@ apt = @set -- $(call missing,$(1)); test $$\# = 0 || { \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"; }
 
-.PHONY: image boot test bench matrix torture docs docs-links lint \
-	install-build install-boot install-docs install-test install-bench install-torture
+.PHONY: image boot test bench matrix torture docs docs-links lint man completion deb \
+	install-build install-boot install-deb install-docs install-test install-bench install-torture
 
 image: install-build $(VENV)/build
 	$(SUDO) $(VENV)/bin/bvz-sparse build --log images/log $(MANIFEST)
@@ -67,6 +71,22 @@ lint: $(VENV)/test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive bootstrapvz_sparse
+
+man:
+	$(PYTHON) tools/man.py build/man
+
+completion:
+	$(PYTHON) tools/completion.py build/completion
+
+deb: install-deb
+	rm -rf build/deb
+	mkdir -p build/deb/source
+	git archive HEAD | tar --extract --directory build/deb/source
+	cd build/deb/source && dpkg-buildpackage --unsigned-source --unsigned-changes --build=binary
+	@ls build/deb/*.deb
+
+install-deb:
+	$(call apt,$(DEB_PACKAGES))
 
 install-build:
 	$(call apt,$(BUILD_PACKAGES))

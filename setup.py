@@ -26,16 +26,21 @@ setup(
     },
     install_requires=["bootstrap-vz", "jsonschema", "PyYAML", "termcolor>=2.3"],
     extras_require={
+        "completion": ["shtab"],
         "test": [
             # there are no others than these
             "atheris; python_version>='3.11' and python_version<'3.14' "
             "and platform_machine=='x86_64'",
             "bandit[toml]",
+            "argparse-manpage",
             "build",
+            "check-jsonschema",
             "hypothesis",
             "mypy",
             "pytest",
             "ruff",
+            "shtab",
+            "twine",
             "types-PyYAML",
             "types-jsonschema",
         ],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from . import __version__
 from .commands import build, check, clean, inspect, sparsify, tarball
+from .commands.completion import SHELLS, PrintCompletion
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +26,12 @@ def parser() -> argparse.ArgumentParser:
     """The parser, which the completion and the manual pages are made of, too."""
     made = argparse.ArgumentParser(prog="bvz-sparse", description="Sparse Debian images.")
     made.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    made.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        help="print what completes this command in that shell",
+    )
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     for command in (build, clean, sparsify, inspect, tarball, check):
         command.add(commands)

@@ -12,18 +12,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from .. import upstream
 from ..image.programs import search_path
 from ..signals import ENDING, first_one_interrupts, handlers, held_back
 from ..upstream import partitions
 from . import leftovers
-from .console import ConsoleHandler
 from .preflight import problems
 from .record import Record
+
+if TYPE_CHECKING:
+    from .console import ConsoleHandler
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,7 @@ def _prepare_environment() -> None:
 
 def _load(path: Path) -> Any:
     """The validated manifest at ``path``."""
+    import yaml  # where bootstrap-vz is not installed that is to be said first
     from bootstrapvz.base.manifest import Manifest
     from bootstrapvz.common.exceptions import ManifestError
     from bootstrapvz.common.releases import UnknownReleaseException
@@ -111,6 +112,8 @@ def _load(path: Path) -> Any:
 def _logging(options: Options) -> Iterator[tuple[ConsoleHandler, Path | None]]:
     """The console, and the path of the log file, for the time of one build."""
     from bootstrapvz.base.log import get_file_handler, get_log_filename
+
+    from .console import ConsoleHandler
 
     root = logging.getLogger()
     console = ConsoleHandler(sys.stderr, colour=options.colour, debug=options.debug)

@@ -13,7 +13,7 @@ def add(commands: Any) -> None:
     check = commands.add_parser(
         "check", help="read a tarball back as Google Compute Engine does, and say what is wrong"
     )
-    check.add_argument("tarball", type=Path, metavar="TARBALL")
+    check.add_argument("tarball", type=Path, metavar="TARBALL", help="what to read")
     check.add_argument(
         "image", type=Path, nargs="?", metavar="IMAGE", help="that must be the disk in it"
     )

@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
     clean = commands.add_parser(
         "clean", help="undo what builds that were killed have left in a workspace"
     )
-    clean.add_argument("workspace", type=Path, metavar="WORKSPACE")
+    clean.add_argument("workspace", type=Path, metavar="WORKSPACE", help="the folder of the images")
     clean.add_argument("--dry-run", action="store_true", help="undo nothing, show it")
     clean.set_defaults(run=run)
 

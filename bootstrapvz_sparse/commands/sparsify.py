@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
     from ..image.prepare import RECLAIM
 
     sparsify = commands.add_parser("sparsify", help="make finished raw images sparse")
-    sparsify.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    sparsify.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a raw image")
     sparsify.add_argument(
         "--method",
         choices=["auto", *METHODS],

@@ -18,8 +18,8 @@ def add(commands: Any) -> None:
     tarball = commands.add_parser(
         "tarball", help="pack a raw image as Google Compute Engine imports it, and check that"
     )
-    tarball.add_argument("image", type=Path, metavar="IMAGE")
-    tarball.add_argument("tarball", type=Path, metavar="OUT.tar.gz")
+    tarball.add_argument("image", type=Path, metavar="IMAGE", help="a raw image")
+    tarball.add_argument("tarball", type=Path, metavar="OUT.tar.gz", help="the tarball to write")
     tarball.add_argument(
         "--compressor",
         choices=COMPRESSORS,

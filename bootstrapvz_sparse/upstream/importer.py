@@ -20,6 +20,7 @@ from .lacking import lacking
 from .translate import imports_siblings_implicitly, translate
 
 PACKAGE = "bootstrapvz"
+OF_DEBIAN = Path("/usr/share/doc/bootstrapvz-sparse/README.Debian")  # of the Debian package
 
 
 class Loader(SourceFileLoader):
@@ -81,7 +82,8 @@ def install() -> bool:
         return True
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise ImportError("bootstrap-vz is not installed (pip install bootstrap-vz)")
+        how = f"see {OF_DEBIAN}" if OF_DEBIAN.exists() else "pip install bootstrap-vz"
+        raise ImportError(f"bootstrap-vz is not installed ({how})")
     if not is_python2(Path(spec.origin).parent):
         return False
     if PACKAGE in sys.modules:
