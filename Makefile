@@ -6,6 +6,8 @@
 # make matrix [OPTIONS="--reclaim auto --sparsify punch,copy"]  every way to reclaim with every way to
 #                                                   sparsify, in real builds: an hour, 2 GiB in matrix/
 # make torture [OPTIONS="kills --share 0.1"]         damage, kills, faults: 20 minutes
+# make docs                                         the pages of docs/ as HTML, in docs/_build/html
+# make docs-links                                   whether the addresses in them are there
 # make lint
 # make man completion                               into build/; PYTHON needs argparse-manpage and shtab
 # make deb                                          the Debian package of what is committed, in build/deb
@@ -18,8 +20,9 @@ SUDO = $(shell test "$$(id -u)" = 0 || echo sudo)
 
 BUILD_PACKAGES = python3 python3-venv debootstrap e2fsprogs fdisk mount parted pigz util-linux
 BOOT_PACKAGES = python3 qemu-system-x86
-TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) acl bindfs btrfs-progs exfat-fuse exfatprogs \
-	qemu-utils xfsprogs zerofree
+DOCS_PACKAGES = python3 python3-venv graphviz
+TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) $(DOCS_PACKAGES) acl bindfs btrfs-progs \
+	exfat-fuse exfatprogs qemu-utils xfsprogs zerofree
 TORTURE_PACKAGES = $(TEST_PACKAGES) strace
 BENCH_PACKAGES = $(BUILD_PACKAGES) qemu-utils xfsprogs zerofree
 DEB_PACKAGES = git build-essential debhelper dh-python pybuild-plugin-pyproject \
@@ -33,8 +36,8 @@ apt = @set -- $(call missing,$(1)); test $$\# = 0 || { \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"; }
 
-.PHONY: image boot test bench matrix torture lint man completion deb \
-	install-deb install-build install-boot install-test install-bench install-torture
+.PHONY: image boot test bench matrix torture docs docs-links lint man completion deb \
+	install-build install-boot install-deb install-docs install-test install-bench install-torture
 
 image: install-build $(VENV)/build
 	$(SUDO) $(VENV)/bin/bvz-sparse build --log images/log $(MANIFEST)
@@ -56,10 +59,18 @@ matrix: install-test $(VENV)/test
 torture: install-torture $(VENV)/test
 	$(SUDO) $(VENV)/bin/python -m tests.torture $(OPTIONS)
 
+docs: install-docs $(VENV)/docs
+	$(VENV)/bin/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+docs-links: install-docs $(VENV)/docs
+	$(VENV)/bin/sphinx-build -q -b linkcheck docs docs/_build/links
+
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive bootstrapvz_sparse
 
 man:
 	$(PYTHON) tools/man.py build/man
@@ -83,6 +94,9 @@ install-build:
 install-boot:
 	$(call apt,$(BOOT_PACKAGES))
 
+install-docs:
+	$(call apt,$(DOCS_PACKAGES))
+
 install-torture:
 	$(call apt,$(TORTURE_PACKAGES))
 
@@ -96,8 +110,9 @@ install-test:
 		@echo 'neither root nor sudo: no Debian packages are installed')
 
 $(VENV)/build: requirement = .
-$(VENV)/test: requirement = .[test]
-$(VENV)/build $(VENV)/test: setup.py
+$(VENV)/docs: requirement = .[docs]
+$(VENV)/test: requirement = .[test,docs]
+$(VENV)/build $(VENV)/docs $(VENV)/test: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --use-pep517 -e $(requirement)
 	touch $@

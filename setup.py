@@ -28,6 +28,10 @@ setup(
     extras_require={
         "completion": ["shtab"],
         "test": [
+            # there are no others than these
+            "atheris; python_version>='3.11' and python_version<'3.14' "
+            "and platform_machine=='x86_64'",
+            "bandit[toml]",
             "argparse-manpage",
             "build",
             "check-jsonschema",
@@ -40,6 +44,7 @@ setup(
             "types-PyYAML",
             "types-jsonschema",
         ],
+        "docs": ["furo", "myst-parser", "sphinx", "sphinx-argparse-cli"],
     },
     entry_points={
         "bootstrapvz.plugins": ["sparse = bootstrapvz_sparse"],

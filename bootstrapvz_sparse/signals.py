@@ -13,17 +13,6 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
-def termination_interrupts() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end us the way Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    with handlers(interrupt, signal.SIGTERM, signal.SIGHUP):
-        yield
-
-
-@contextlib.contextmanager
 def first_one_interrupts() -> Iterator[None]:
     """Let the first of all signals that end us interrupt us, and none what is done about it.
 

@@ -143,6 +143,8 @@ def release(folder: Path) -> None:
     while mounts(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
         unmount(folder)
+    if mounts(folder):  # what they are on is needed until they are gone
+        return
     devices = loop_devices(folder)
     partitions.clean_up(folder.name, devices)
     for device in devices:

@@ -24,7 +24,12 @@ def add(commands: Any) -> None:
     build.add_argument(
         "--pause-on-error", action="store_true", help="wait for Enter before the rollback"
     )
-    build.add_argument("--color", choices=["auto", "always", "never"], default="auto")
+    build.add_argument(
+        "--color",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="colour warnings and errors (default: %(default)s: on a terminal)",
+    )
     build.add_argument(
         "--partition-mapper",
         choices=MAPPERS,

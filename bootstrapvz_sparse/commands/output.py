@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..image.report import printable
-from ..signals import termination_interrupts
+from ..signals import first_one_interrupts
 
 
 def attempt(path: Path, work: Callable[[Path], Any]) -> Any:
@@ -37,7 +37,7 @@ def each(
 ) -> int:
     """Do ``work`` on every image, whatever happens to the others, and print what came of it."""
     done, status = [], 0
-    with termination_interrupts():
+    with first_one_interrupts():
         for path in options.images:
             result = attempt(path, work)
             if result is None:

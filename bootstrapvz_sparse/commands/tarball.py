@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..image.report import printable
-from ..signals import termination_interrupts
+from ..signals import first_one_interrupts
 from .output import attempt, say
 
 
@@ -50,7 +50,7 @@ def packed(path: Path, work: Callable[[Path], Any], tarball: Path) -> int:
     """Do ``work`` on ``path``, and tell of the tarball."""
     from ..image.report import human
 
-    with termination_interrupts():
+    with first_one_interrupts():
         found = attempt(path, work)
     if found is None:
         return 1

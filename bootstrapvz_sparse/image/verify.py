@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -70,15 +70,28 @@ def check(fd: int, partition: Partition) -> str | None:
     if command is None:
         raise programs.Missing(f"there is no checker for {kind or 'what is unknown'}")
     if partition.number == 0:
-        done = programs.run(*command, path, fds=[fd])
+        done = _run(command, path, fds=[fd])
     else:
         with _read_only_loop(fd, partition) as device:
-            done = programs.run(*command, device)
+            done = _run(command, device)
     return _complaint(command[0], done)
 
 
+def _run(
+    command: tuple[str, ...], path: str, fds: Sequence[int] = ()
+) -> subprocess.CompletedProcess[str]:
+    done = programs.run(*command, path, fds=fds)
+    if "Only one AG detected" in done.stderr:  # there is no second superblock to compare with
+        done = programs.run(*command, "-o", "force_geometry", path, fds=fds)
+    return done
+
+
 # How lines begin that only tell what is looked at.
-STEPS = ("Pass ", "Phase ", "        - ", "Opening ", "Checking ", "UUID: ", "[")
+STEPS = (
+    *("Pass ", "Phase ", "        - "),
+    *("Cannot get host filesystem geometry", "Repair may fail if", "the image and the host file"),
+    *("Opening ", "Checking ", "UUID: ", "["),
+)
 
 
 def _complaint(program: str, done: subprocess.CompletedProcess[str]) -> str | None:

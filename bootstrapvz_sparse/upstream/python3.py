@@ -81,7 +81,7 @@ def inline_replace(module: Any) -> None:
 
 @repair("bootstrapvz.common.tools")
 def log_call(module: Any) -> None:
-    """Compared bytes with '', which never ends, and left its child running on Ctrl-C."""
+    """Compared bytes with ``''``, which never ends, and left its child running on Ctrl-C."""
 
     def call(
         command: Sequence[str] | str,
@@ -95,7 +95,7 @@ def log_call(module: Any) -> None:
         shown = command if isinstance(command, str) else " ".join(command)
         log.debug("Executing: %s", shown)
         # a session of its own: Ctrl-C reaches us alone, and we end all that the command started
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # nosec B602: the plugin "commands" asks for a shell, as upstream
             command,
             env=env,
             shell=shell,

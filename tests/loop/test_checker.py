@@ -126,3 +126,12 @@ def test_without_a_checker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for path in (v4, poor):
         report = sparsify(path)
         assert not report.notes and report.plan.survey.unneeded
+
+
+def test_xfs_of_one_group(tmp_path: Path) -> None:
+    """xfs_repair wants to be told that there is no second superblock."""
+    image = tmp_path / "image"
+    make_xfs(image, ["-d", "agcount=1"])
+    report = sparsify(image)
+    assert not report.notes and report.plan.survey.unneeded
+    run("xfs_repair", "-n", "-o", "force_geometry", image)

@@ -48,9 +48,11 @@ KINDS: dict[str, type[Ext] | type[Xfs] | type[Swap]] = {"ext": Ext, "xfs": Xfs, 
 # Why something was left alone, for the table of outcomes.
 REASONS = {
     r"e2fsck|xfs_repair": "its checker",
+    r"sfdisk|partition table|chain|claim": "the table",
     r"checksum": "a wrong checksum",
     r"superblock says|in its descriptor|in its AGF": "counts that differ",
-    r"contradicts|absurd|does not have|lies (outside|beyond)|ends within": "impossible figures",
+    r"contradicts|absurd|block groups|does not have": "impossible figures",
+    r"lies (outside|beyond)|ends within": "metadata outside of it",
     r"larger than the space|beyond the image": "no room for it",
     r"metadata free|are called free": "metadata that is free",
     r"overlaps its metadata|of group \d+ overlaps": "metadata in one place",
@@ -59,8 +61,7 @@ REASONS = {
     r"unknown (feature|version|type)|realtime|another device": "an unknown feature",
     r"tree|AGF|AGI|AGFL|free extents": "groups or trees of xfs",
     r"cleanly unmounted|has found errors|to be repaired|completely made": "its state",
-    r"overlaps|it is empty": "the place of its partition",
-    r"table|sfdisk|claim": "the table",
+    r"it overlaps|it is empty": "the place of its partition",
     r"nothing is known|no known|no ext|no XFS|swap area": "nothing known is there",
 }
 

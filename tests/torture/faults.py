@@ -33,6 +33,7 @@ REMOVING = ("unlink", "unlinkat", "rmdir")
 # strace counts the calls of each process by itself: a program's tenth would be our tenth, too.
 OF_PROGRAMS = ("copy_file_range", "fallocate", "fsync", "ftruncate", "ioctl", "pwrite64", "write")
 NOT_FAILING = ("close", "execve", "exit_group", "munmap")
+SAYING = re.compile(r"2<")  # the errors that are told
 CALL = re.compile(r"^(\d+) +(\w+)\((.*)", re.M)
 
 
@@ -112,7 +113,7 @@ def _faults(job: Job, prepared: Prepared, method: str, folder: Path) -> list[Fau
     for pid, call, rest in CALL.findall(text):
         ours = ours or pid
         counted[pid, call] += 1
-        if here not in rest or call in NOT_FAILING:
+        if here not in rest or call in NOT_FAILING or SAYING.match(rest):
             continue
         if pid == ours or call in OF_PROGRAMS:
             found.add((call, counted[pid, call]))
@@ -151,7 +152,9 @@ def _judge(fault: Fault, outcome: Outcome | Broken, tally: Tally) -> None:
         tally.leftovers += len(outcome.leftovers)
         wrong.append(f"left: {', '.join(outcome.leftovers)}")
     lines = outcome.said.splitlines()
-    if "Traceback" in outcome.said:
+    if re.search(r"^(ModuleNotFound|Import)Error: ", outcome.said, re.M):
+        tally.outcomes["Python itself could not be loaded"] += 1
+    elif "Traceback" in outcome.said:
         tally.tracebacks += 1
         wrong.append(outcome.said)
     elif outcome.status == 1 and not lines[-1:] == lines[:1] != []:

@@ -22,7 +22,7 @@ from .parts import Job, Tally
 from .workers import Broken, spread
 
 PARSERS = ("ext", "xfs", "swap", "table", "tarball")
-SECONDS = 30  # for each
+SECONDS = 25  # for each
 LEAST = 1.5
 LIMIT = 10  # seconds for an input
 MEMORY = 1024  # MiB

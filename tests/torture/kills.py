@@ -63,16 +63,19 @@ def run(job: Job, tally: Tally) -> None:
         # files can be cloned there
         cloning = stack.enter_context(mounted("xfs", job.folder, 400 * MIB))
         for method in METHODS:
-            if lack := _lack(method):
+            if lack := _lack(method, job):
                 tally.remarks.append(f"{method}: {lack}")
                 continue
             folder = cloning if method == "reflink" else job.folder
             _try(job, tally, prepared, method, folder)
 
 
-def _lack(method: str) -> str:
+def _lack(method: str, job: Job) -> str:
+    """Why the method is not tried; nothing where it is."""
     if method not in SLOW:
         return ""
+    if job.share < 1:
+        return "in the full form only"
     try:
         programs.find(method.removesuffix("-copy"))
     except programs.Missing as missing:
@@ -150,6 +153,7 @@ def _start(image: Path, method: str, said: Path) -> int:
         return child
     status = 1
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # or a shell has let us ignore it
         os.dup2(fd, 1)
         os.dup2(fd, 2)
         arguments = ["--method", method, *["--command", COMMAND] * (method == "command")]

@@ -71,6 +71,7 @@ def _start(case: Case, work: Callable[[Case], Result], limit: float) -> _Running
     ours, theirs = _fork.Pipe(duplex=False)
 
     def body() -> None:
+        ours.close()  # or nobody would notice that the other end is gone
         os.setsid()
         try:
             result: object = work(case)

@@ -1,0 +1,36 @@
+"""Sphinx: ``make docs``. The pages are Markdown, so that they can be read as they are, too."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+from bootstrapvz_sparse import __version__  # noqa: E402
+
+project = "bootstrapvz-sparse"
+copyright = "its authors; Apache-2.0"
+release = version = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.graphviz",
+    "sphinx_argparse_cli",
+    "extensions.builds",
+    "extensions.schemas",
+]
+exclude_patterns = ["_build", "ci", "examples", "man"]
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 4
+graphviz_output_format = "svg"
+smartquotes = False  # -- is what options begin with
+
+html_theme = "furo"
+html_title = f"bootstrapvz-sparse {__version__}"
+html_static_path = ["static"]
+html_css_files = ["wide.css"]
+html_show_sourcelink = False
+linkcheck_anchors = False
+linkcheck_timeout = 20

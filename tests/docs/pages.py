@@ -1,0 +1,65 @@
+"""The fenced blocks of the pages, and a program that prints the commands of one.
+
+    python -m tests.docs.pages docs/tutorial-kvm.md
+
+prints a shell script: everything in the ``sh`` blocks of the page, top to bottom, and what is
+behind a prompt in its ``console`` blocks. Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs"
+FENCE = re.compile(r"^(```+)(\S*)[^\n]*\n(.*?)^\1$", re.M | re.S)
+PROMPT = re.compile(r"^[#$] ", re.M)
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, its text, the line of the page that it begins in."""
+
+    language: str
+    text: str
+    line: int
+
+
+def pages() -> list[Path]:
+    """All pages, README included."""
+    inside = (p for p in DOCS.rglob("*.md") if "_build" not in p.parts)
+    return [ROOT / "README.md", *sorted(inside)]
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text()
+    for match in FENCE.finditer(text):
+        yield Block(match[2], match[3], text.count("\n", 0, match.start()) + 2)
+
+
+def commands(page: Path) -> str:
+    """A script of all commands on the page."""
+    parts = ["set -eu\n"]
+    for block in blocks(page):
+        if block.language == "sh":
+            parts.append(block.text)
+        elif block.language == "console":
+            parts.append(_behind_prompts(block.text))
+    return "".join(parts)
+
+
+def _behind_prompts(text: str) -> str:
+    """The commands of a console, which may go on after a backslash; what they print is left out."""
+    lines, goes_on = [], False
+    for line in text.splitlines():
+        if goes_on or PROMPT.match(line):
+            lines.append(line if goes_on else line[2:])
+            goes_on = line.endswith("\\")
+    return "".join(f"{line}\n" for line in lines)
+
+
+if __name__ == "__main__":
+    print(commands(Path(sys.argv[1])), end="")

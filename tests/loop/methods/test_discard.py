@@ -1,0 +1,135 @@
+"""Free blocks that only the kernel finds."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bootstrapvz_sparse.image import loop
+from bootstrapvz_sparse.image.sparsify import sparsify
+from tests.e2fsprogs import debugfs
+from tests.loop.methods.common import (
+    IMAGE,
+    MIB,
+    content,
+)
+from tests.loop.mounting import bound, mounted, run
+from tests.loop.used import assert_holds
+from tests.nobody import as_nobody
+
+pytestmark = pytest.mark.loop
+
+
+@pytest.fixture(scope="module")
+def used_btrfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("used-btrfs")
+    with mounted("btrfs", folder, 192 * MIB) as inside:
+        for name in ("kept", "gone"):
+            (inside / name).write_bytes(random.Random(name).randbytes(24 * MIB))
+        os.sync()
+        (inside / "gone").unlink()
+    return folder / "image-btrfs"
+
+
+def btrfs_in(folder: Path, used_btrfs: Path) -> Path:
+    image = folder / "image"
+    run("cp", "--sparse=never", used_btrfs, image)
+    image.chmod(0o666)
+    return image
+
+
+def test_btrfs_is_discarded(
+    folders: Callable[[str], Path], used_btrfs: Path, tmp_path: Path
+) -> None:
+    image = btrfs_in(folders("ext4"), used_btrfs)
+    try:
+        alone = sparsify(image, reclaim="metadata")
+        assert any("free blocks left alone" in note for note in alone.notes), alone.notes
+        assert alone.after > 48 * MIB
+        report = sparsify(image, verify=True)
+        assert report.notes == ()
+        assert report.after < alone.after - 20 * MIB
+        assert report.verified[-1] == "the filesystem: btrfs checks clean"
+        assert loop.devices(image) == []
+        assert str(image) not in Path("/proc/self/mounts").read_text()
+        point = tmp_path / "point"
+        point.mkdir()
+        run("mount", "-o", "loop,ro", image, point)
+        try:
+            assert [each.name for each in point.iterdir()] == ["kept"]
+            assert (point / "kept").read_bytes() == random.Random("kept").randbytes(24 * MIB)
+        finally:
+            run("umount", point)
+    finally:
+        image.unlink()
+
+
+def test_btrfs_where_nothing_can_be_punched(used_btrfs: Path, tmp_path: Path) -> None:
+    """Mounting it would change it to no purpose."""
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    with bound(plain, tmp_path / "bound") as folder:
+        image = btrfs_in(folder, used_btrfs)
+        before = content(image)
+        report = sparsify(image, verify=True)
+        assert report.method == "copy"
+        assert any("left alone: holes cannot be punched" in note for note in report.notes)
+        assert content(image) == before
+
+
+def test_a_broken_btrfs_is_left_alone(folders: Callable[[str], Path], used_btrfs: Path) -> None:
+    image = btrfs_in(folders("ext4"), used_btrfs)
+    try:
+        tree = re.search(
+            r"^leaf (\d+)", run("btrfs", "inspect-internal", "dump-tree", "-t", "csum", image), re.M
+        )
+        assert tree
+        with image.open("r+b") as file:
+            for place in re.findall(
+                r"physical (\d+)", run("btrfs-map-logical", "-l", tree[1], image)
+            ):
+                file.seek(int(place))
+                file.write(b"broken")
+        before = content(image)
+        report = sparsify(image, verify=True)
+        assert content(image) == before
+        assert report.verified == ("the bytes in use are what they were",)
+        assert any("left alone" in note for note in report.notes)
+    finally:
+        image.unlink()
+
+
+def test_btrfs_of_an_ordinary_user(open_folder: Path, used_btrfs: Path) -> None:
+    image = btrfs_in(open_folder, used_btrfs)
+
+    def work() -> None:
+        report = sparsify(image)
+        assert [note for note in report.notes if "needs root" in note], report.notes
+        assert 48 * MIB < report.after < 192 * MIB
+
+    as_nobody(work)
+
+
+def test_ext4_is_discarded(
+    make: Callable[..., Path], used: tuple[Path, dict[str, bytes]], tmp_path: Path
+) -> None:
+    image = make("ext4")
+    report = sparsify(image, reclaim="discard", verify=True)
+    assert report.notes == () and report.after < IMAGE / 2
+    assert loop.devices(image) == []
+    assert_holds(image, used[1], tmp_path)
+
+
+def test_a_dirty_ext4_is_not_discarded(make: Callable[..., Path]) -> None:
+    image = make("ext4")
+    debugfs(image, "ssv state 0")
+    before = content(image)
+    for reclaim in ("auto", "discard"):
+        report = sparsify(image, reclaim=reclaim)
+        assert any("not cleanly unmounted" in note for note in report.notes)
+        assert content(image) == before

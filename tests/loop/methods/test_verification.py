@@ -1,0 +1,79 @@
+"""What ``verify`` finds."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bootstrapvz_sparse.cli import main
+from bootstrapvz_sparse.image.extents import allocated, data, difference
+from bootstrapvz_sparse.image.scan import Scan
+from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.image.survey import survey
+from bootstrapvz_sparse.image.verify import Changed, Digest, compare
+from tests.e2fsprogs import debugfs
+from tests.loop.methods.common import (
+    IMAGE,
+)
+
+pytestmark = pytest.mark.loop
+
+
+DAMAGE = {
+    "a byte in use changed": "printf x | dd bs=1 seek=1080 conv=notrunc of=",
+    "its size was 67108864 bytes and is 67108865": "truncate --size +1 ",
+    "its size was 67108864 bytes and is 67108863": "truncate --size -1 ",
+    "a hole is no hole any more": "printf x | dd bs=1 seek=HOLE conv=notrunc of=",
+}
+
+
+@pytest.mark.parametrize("error", DAMAGE)
+def test_damage_is_found(
+    error: str, make: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a command that does it, told by its image."""
+    image = make("ext4")
+    sparsify(image)
+    with image.open("rb") as file:
+        found = survey(file.fileno(), IMAGE)
+        filled = list(data(file.fileno(), IMAGE))
+    holes = difference([(0, IMAGE)], [*filled])
+    in_use = difference(holes, found.unneeded)  # where the file of zeros was
+    script = DAMAGE[error].replace("HOLE", str(in_use[-1][0] + 4097)) + '"$1"'
+    command = shlex.join(["sh", "-c", script, "sh"])
+    arguments = ["sparsify", "--method", "command", "--command", command, "--verify", str(image)]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == f"bvz-sparse: error: {image}: {error}\n"
+
+
+def test_what_may_change_is_no_damage(make: Callable[..., Path]) -> None:
+    """Zeros that are written where a hole was, and anything in blocks that nobody needs."""
+    image = make("ext4")
+    sparsify(image)
+    with image.open("rb") as file:
+        free = survey(file.fileno(), IMAGE).unneeded[-1][0]
+        script = 'cat "$1" | tee "$1.new" >/dev/null; dd if="$1.new" of="$1" bs=1M; '
+        script += f'rm "$1.new"; printf x | dd of="$1" bs=1 seek={free} conv=notrunc'
+        sparsify(image, method="command", command=["sh", "-c", script, "sh"], verify=True)
+        assert os.pread(file.fileno(), 1, free) == b"x"
+    assert allocated(image.stat()) >= IMAGE
+
+
+def test_the_checker_is_asked(make: Callable[..., Path]) -> None:
+    """What was called free and is not would not be found by comparing."""
+    image = make("ext4")
+    debugfs(image, "freeb 3000 1")
+    with image.open("rb") as file:
+        found = survey(file.fileno(), IMAGE)
+        scan = Scan(found, digest=Digest())
+        scan(file.fileno())
+        assert scan.digest
+        compare(file.fileno(), found, scan.digest)
+    debugfs(image, "setb 3000 1")
+    script = 'debugfs -w -R "clri <13>" "$1"'
+    with pytest.raises(Changed):
+        sparsify(image, method="command", command=["sh", "-c", script, "sh"], verify=True)
