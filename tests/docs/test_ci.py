@@ -198,8 +198,15 @@ def test_steps(
 @pytest.mark.build
 def test_real_build(house: Path, tmp_path: Path) -> None:
     """A Debian, by the recipe for GitHub; the smallest, since only the steps matter here."""
-    small = {"variant": "minbase", "include_packages": ["systemd-sysv", "zstd"]}
-    place(tmp_path, "kvm-bookworm", {f"bootstrapper.{key}": small[key] for key in small})
+    place(
+        tmp_path,
+        "kvm-bookworm",
+        {
+            "provider": {"name": "kvm"},
+            "bootstrapper.variant": "minbase",
+            "bootstrapper.include_packages": ["systemd-sysv", "zstd"],
+        },
+    )
     assert run("github.yml", tmp_path, "kvm-bookworm", house, fakes=False) == 0
     found = kept("github.yml", tmp_path, "kvm-bookworm")
     [image] = found - {"report.json", "log"}
