@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-from .output import can_print, each, progress
+from .output import add_debug, each, progress
+from .streams import can_print, coloured, on_terminal
 
 
 def add(commands: Any) -> None:
     inspect = commands.add_parser("inspect", help="show where the bytes of a raw image are")
     inspect.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     inspect.add_argument("--json", action="store_true", help="print it as JSON")
+    add_debug(inspect)
     inspect.set_defaults(run=run)
 
 
@@ -27,14 +28,13 @@ def run(options: argparse.Namespace) -> int:
         with progress(path) as show:
             return inspect(path, progress=show)
 
-    terminal = sys.stdout.isatty()
-    columns = shutil.get_terminal_size().columns if terminal else 0
+    columns = shutil.get_terminal_size().columns if on_terminal(sys.stdout) else 0
 
     def as_text(inspection: Any) -> str:
         return inspection_text(
             inspection,
             width=columns or 80,  # a terminal that was given no size says 0
-            colour=terminal and not os.environ.get("NO_COLOR"),
+            colour=coloured(sys.stdout),
             ascii_only=not can_print("█░·"),
         )
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from .extents import allocated
 
 LEDGER_VERSION = 1  # of the layout of its JSON
+LIMITS = {"allocated": "for the image, on disk", "tarball": "for the size of the tarball"}
 
 
 class Entry(NamedTuple):
@@ -52,14 +53,19 @@ class Ledger:
 
     def table(self) -> str:
         """The ledger as lines of text."""
-        rows = [("stage", "apparent", "allocated", "seconds", "")]
+        rows = [("stage", "file size", "on disk", "time", "")]
         rows += [
-            (e.stage, human(e.apparent), human(e.allocated), f"{e.seconds:.1f}", f"  {e.method}")
+            (e.stage, human(e.apparent), human(e.allocated), f"{e.seconds:.1f} s", e.method)
             for e in self.entries
         ]
-        lines = [f"{a:<12}{b:>12}{c:>14}{d:>10}{e}".rstrip() for a, b, c, d, e in rows]
         if self.peak is not None:
-            lines.append(f"{'at most':<24}{human(self.peak):>14}")
+            rows.append(("peak", "", human(self.peak), "", "the most on disk during the build"))
+        for kind, limit in self.limits.items():
+            if limit is not None:
+                rows.append(("limit", "", human(limit), "", LIMITS[kind]))
+        lines = [f"{a:<12}{b:>12}{c:>14}{d:>10}  {e}".rstrip() for a, b, c, d, e in rows]
+        if self.entries:
+            lines.append("on disk: what the file occupies; the rest of its size is holes")
         lines += [f"verified: {text}" for text in self.verified]
         return "\n".join(lines + [printable(note) for note in self.notes])
 
