@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import build, check, clean, inspect, sparsify, streams, tarball
+from .commands import build, check, clean, inspect, report, sparsify, streams, tarball
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bvz-sparse", description="Sparse Debian images.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (build, clean, sparsify, inspect, tarball, check):
+    for command in (build, clean, sparsify, inspect, tarball, check, report):
         command.add(commands)
     return parser
 

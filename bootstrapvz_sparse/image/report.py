@@ -14,6 +14,10 @@ LEDGER_VERSION = 1  # of the layout of its JSON
 LIMITS = {"allocated": "for the image, on disk", "tarball": "for the size of the tarball"}
 
 
+class Malformed(Exception):
+    """It is not the report of a build; the text says why."""
+
+
 class Entry(NamedTuple):
     """A stage: sizes of the image after it in bytes, and what it took in seconds.
 
@@ -87,6 +91,37 @@ class Ledger:
             "verified": self.verified,
             "notes": [as_utf8(note) for note in self.notes],
         }
+
+
+def load(text: bytes) -> tuple[Ledger, str]:
+    """The ledger that was written as JSON, and the name of what was built.
+
+    :raises Malformed: it was not
+    """
+    import json
+
+    try:
+        document = json.loads(text)
+        if document["version"] != LEDGER_VERSION:
+            raise Malformed(f"a report of version {document['version']!r}, which is unknown here")
+        book = Ledger()
+        for stage in document["stages"]:
+            sizes = int(stage["apparent"]), int(stage["allocated"])
+            if min(sizes) < 0:
+                raise ValueError("a size below 0")
+            method = str(stage["method"] or "")
+            book.entries.append(Entry(str(stage["stage"]), *sizes, float(stage["seconds"]), method))
+        peak = document["peak"]
+        book.peak = None if peak is None else int(peak)
+        for kind in book.limits:
+            limit = document["limit"][kind]
+            book.limits[kind] = None if limit is None else int(limit)
+        book.verified = [str(proof) for proof in document["verified"]]
+        book.notes = [str(note) for note in document["notes"]]
+        name = str(document["image"] or document["tarball"] or "an image that was not kept")
+    except (ValueError, TypeError, LookupError, RecursionError, OverflowError) as error:
+        raise Malformed("is not the report of a build") from error
+    return book, os.path.basename(name)
 
 
 def as_utf8(text: str) -> str:
