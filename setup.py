@@ -24,7 +24,7 @@ setup(
         "bootstrapvz_sparse": ["manifest-schema.yml", "py.typed"],
         "bootstrapvz_sparse.upstream": ["assets/*/*"],
     },
-    install_requires=["bootstrap-vz", "jsonschema", "PyYAML", "termcolor>=2.3"],
+    install_requires=["bootstrap-vz", "jsonschema", "PyYAML", "rich>=12.4"],
     extras_require={
         "completion": ["shtab"],
         "test": [

@@ -7,19 +7,32 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import build, check, clean, inspect, sparsify, tarball
+from .commands import build, check, clean, inspect, report, sparsify, streams, tarball
 from .commands.completion import SHELLS, PrintCompletion
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0 done, 1 refused or failed, 2 bad usage."""
+    streams.guard()
     try:
         options = parser().parse_args(arguments)
+    except SystemExit as stop:  # after --help, --version, and what is wrong with the arguments
+        raise SystemExit(streams.finish(int(stop.code or 0))) from None
+    except OSError:  # that could not be printed
+        return streams.finish(1)
+    if options.debug:
+        from .image import programs
+
+        programs.trace = streams.note
+    try:
         status: int = options.run(options)
+    except streams.OutputFailed as error:
+        streams.fail(str(error))
+        status = 1
     except KeyboardInterrupt:
-        print("bvz-sparse: error: interrupted", file=sys.stderr)
-        return 1
-    return status
+        streams.fail("interrupted")
+        status = 1
+    return streams.finish(status)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         help="print what completes this command in that shell",
     )
     commands = made.add_subparsers(required=True, metavar="COMMAND")
-    for command in (build, clean, sparsify, inspect, tarball, check):
+    for command in (build, clean, sparsify, inspect, tarball, check, report):
         command.add(commands)
     return made
 

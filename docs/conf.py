@@ -19,9 +19,10 @@ extensions = [
     "sphinx.ext.graphviz",
     "sphinx_argparse_cli",
     "extensions.builds",
+    "extensions.pictures",
     "extensions.schemas",
 ]
-exclude_patterns = ["_build", "ci", "examples", "man"]
+exclude_patterns = ["_build", "_generated", "ci", "examples", "man"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4
 graphviz_output_format = "svg"

@@ -17,7 +17,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
-from ..image import loop
+from ..image import loop, programs
 from ..upstream import partitions
 
 # The environment variable that all programs of a build inherit, with the folder of its run:
@@ -132,6 +132,7 @@ def unmount(folder: Path, keep: Container[str] = ()) -> None:
 
 def _try(*command: str) -> None:
     """What does not succeed is still there afterwards, and named then."""
+    programs.tell(command)
     subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 

@@ -9,13 +9,14 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import upstream
-from ..image.programs import search_path
+from ..image import programs
 from ..signals import ENDING, first_one_interrupts, handlers, held_back
 from ..upstream import partitions
 from . import leftovers
@@ -36,6 +37,7 @@ class BuildError(Exception):
 class Options:
     """The options of bootstrap-vz itself; ``log`` is a folder, or None for no log file.
 
+    ``live``: stderr is a terminal, whose last line may be written over and over.
     ``partition_mapper`` is one of :data:`..upstream.partitions.MAPPERS`.
     """
 
@@ -45,6 +47,7 @@ class Options:
     dry_run: bool = False
     pause_on_error: bool = False
     colour: bool = False
+    live: bool = False
     partition_mapper: str = "auto"
 
 
@@ -63,17 +66,23 @@ def build(options: Options) -> None:
         raise BuildError("building an image needs root; --dry-run does not")
     info, tasks = _prepare(_load(options.manifest), options)
     with _logging(options) as (console, logfile):
+        where = f"\nlog: {logfile}" if logfile else ""
         try:
+            console.phases = _phases(tasks)
+            began = time.monotonic()
             _run(info, tasks, options)
+            if not options.dry_run:
+                log.info("done in %s", _duration(time.monotonic() - began))
         except (Exception, KeyboardInterrupt) as error:
-            where = f"\nlog: {logfile}" if logfile else ""
             raise BuildError(f"{_cause(error, console.said)}{where}") from error
         finally:
             console.finish()
+    if console.lost:
+        raise BuildError(f"the build is done, but not all it said could be printed{where}")
 
 
 def _prepare_environment() -> None:
-    os.environ["PATH"] = search_path()
+    os.environ["PATH"] = programs.search_path()
     # what programs print is parsed, and the host's language need not exist in the image
     os.environ["LC_ALL"] = "C.UTF-8"
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
@@ -116,7 +125,9 @@ def _logging(options: Options) -> Iterator[tuple[ConsoleHandler, Path | None]]:
     from .console import ConsoleHandler
 
     root = logging.getLogger()
-    console = ConsoleHandler(sys.stderr, colour=options.colour, debug=options.debug)
+    console = ConsoleHandler(
+        sys.stderr, colour=options.colour, debug=options.debug, live=options.live
+    )
     handlers: list[logging.Handler] = [console]
     logfile = None
     if options.log is not None:
@@ -127,19 +138,30 @@ def _logging(options: Options) -> Iterator[tuple[ConsoleHandler, Path | None]]:
             raise BuildError(
                 f"cannot write the log {logfile}: {error.strerror} (--log FOLDER, or --log -)"
             ) from error
-    before = root.level, logging.raiseExceptions
+    before = root.level, logging.raiseExceptions, programs.trace
     root.setLevel(logging.NOTSET)
+    programs.trace = log.debug
     logging.raiseExceptions = False  # no traceback for each line that a full disk does not take
     for handler in handlers:
         root.addHandler(handler)
     try:
         yield console, logfile
     finally:
-        level, logging.raiseExceptions = before
+        level, logging.raiseExceptions, programs.trace = before
         root.setLevel(level)
         for handler in handlers:
             root.removeHandler(handler)
             handler.close()
+
+
+def _phases(tasks: set[Any]) -> dict[str, str]:
+    """The phase of each task, by what bootstrap-vz logs as the task begins."""
+    return {getattr(task, "description", f"Running {task}"): task.phase.name for task in tasks}
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
 def _prepare(manifest: Any, options: Options) -> tuple[Any, set[Any]]:

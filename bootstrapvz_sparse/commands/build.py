@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from .streams import coloured, fail, on_terminal
+
 
 def add(commands: Any) -> None:
     from ..upstream.partitions import MAPPERS
@@ -52,11 +54,12 @@ def run(options: argparse.Namespace) -> int:
                 dry_run=options.dry_run,
                 pause_on_error=options.pause_on_error,
                 colour=options.color == "always"
-                or (options.color == "auto" and sys.stderr.isatty()),
+                or (options.color == "auto" and coloured(sys.stderr)),
+                live=on_terminal(sys.stderr) and not options.debug,
                 partition_mapper=options.partition_mapper,
             )
         )
     except BuildError as error:
-        print(f"bvz-sparse: error: {error}", file=sys.stderr)
+        fail(str(error))
         return 1
     return 0

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from .output import add_debug
 from .tarball import packed
 
 
@@ -17,10 +18,14 @@ def add(commands: Any) -> None:
     check.add_argument(
         "image", type=Path, nargs="?", metavar="IMAGE", help="that must be the disk in it"
     )
+    add_debug(check)
     check.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     from ..image.tarball import check
 
-    return packed(options.tarball, lambda path: check(path, options.image), options.tarball)
+    def work(tarball: Path) -> Any:
+        return check(tarball, options.image)
+
+    return packed(options.tarball, work, options.tarball, debug=options.debug)

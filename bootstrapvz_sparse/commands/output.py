@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +13,18 @@ from typing import Any
 
 from ..image.report import printable
 from ..signals import first_one_interrupts
+from .streams import OutputFailed, fail, on_terminal, say
 
 
-def attempt(path: Path, work: Callable[[Path], Any]) -> Any:
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="show on stderr which programs are run, and where in this one an error comes from",
+    )
+
+
+def attempt(path: Path, work: Callable[[Path], Any], *, debug: bool) -> Any:
     """What ``work`` returns; None where it fails, and why on stderr."""
     from ..image.access import Refused
     from ..image.holes import NotSupported
@@ -24,7 +34,7 @@ def attempt(path: Path, work: Callable[[Path], Any]) -> Any:
     try:
         return work(path)
     except (Refused, NotSupported, Changed, Missing, OSError) as error:
-        complain(path, error)
+        complain(path, error, debug=debug)
         return None
 
 
@@ -34,29 +44,46 @@ def each(
     *,
     as_json: Callable[[Any], dict[str, Any]],
     as_text: Callable[[Any], str] | None,
+    changes: bool = False,
 ) -> int:
-    """Do ``work`` on every image, whatever happens to the others, and print what came of it."""
-    done, status = [], 0
+    """Do ``work`` on every image, whatever happens to the others, and print what came of it.
+
+    :raises OutputFailed: that cannot be printed; work that ``changes`` images is done nevertheless
+    """
+    done, status, lost = [], 0, None
     with first_one_interrupts():
         for path in options.images:
-            result = attempt(path, work)
+            result = attempt(path, work, debug=options.debug)
             if result is None:
                 status = 1
                 continue
             if options.json:
                 done.append(as_json(result))
-            elif as_text:
-                say(as_text(result))
+            elif as_text and not lost:
+                try:
+                    say(as_text(result))
+                except OutputFailed as error:
+                    if not changes:
+                        raise
+                    lost = error
+    if lost:
+        raise lost
     if options.json:
         say_json(done)
     return status
 
 
-def complain(path: Path, error: Exception) -> None:
+def complain(path: Path, error: Exception, *, debug: bool) -> None:
+    """Name on stderr what has failed at ``path``, and with ``debug`` where."""
+    if debug:
+        import traceback
+
+        with contextlib.suppress(OSError):
+            traceback.print_exception(type(error), error, error.__traceback__)
     text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
     if str(path) not in text:
         text = f"{path}: {text}"
-    print(f"bvz-sparse: error: {printable(text)}", file=sys.stderr)
+    fail(printable(text))
 
 
 def say_json(images: list[dict[str, Any]]) -> None:
@@ -67,42 +94,31 @@ def say_json(images: list[dict[str, Any]]) -> None:
     say(json.dumps({"version": JSON_VERSION, "images": images}, indent=2))
 
 
-def say(text: str) -> None:
-    """Print what may contain paths, whose bytes need be no text."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
-def can_print(text: str) -> bool:
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 PATIENCE, INTERVAL = 1.0, 0.1  # seconds without a word, and between two
 
 
 @contextlib.contextmanager
 def progress(path: Path, *, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
     """Something that shows on a terminal how far the reading of ``path`` is, if it takes long."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not on_terminal(sys.stderr):
         yield None
         return
     next_time, shown = time.monotonic() + PATIENCE, False
 
+    def write(text: str) -> None:
+        with contextlib.suppress(OSError):  # a terminal that is gone is no reason to stop
+            print(text, end="", file=sys.stderr, flush=True)
+
     def show(done: int, expected: int) -> None:
         nonlocal next_time, shown
         if time.monotonic() >= next_time:
-            percent = 100 * done // max(expected, 1)
-            print(
-                f"\r{printable(path.name)}: {percent} % read", end="", file=sys.stderr, flush=True
-            )
+            percent = f": {100 * done // max(expected, 1)} % read"
+            room = (shutil.get_terminal_size().columns or 80) - len(percent) - 1
+            write(f"\r{printable(path.name)[: max(room, 0)]}{percent}")
             next_time, shown = time.monotonic() + INTERVAL, True
 
     try:
         yield show
     finally:
         if shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            write("\r\033[K")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import sizes
-from .output import each, progress
+from .output import add_debug, each, progress
 
 
 def add(commands: Any) -> None:
@@ -50,6 +50,7 @@ def add(commands: Any) -> None:
     )
     sparsify.add_argument("--json", action="store_true", help="print the report as JSON")
     sparsify.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_debug(sparsify)
     sparsify.set_defaults(run=run)
 
 
@@ -86,4 +87,6 @@ def run(options: argparse.Namespace) -> int:
 
         return report_text(report)
 
-    return each(options, one, as_json=as_json, as_text=None if options.quiet else as_text)
+    return each(
+        options, one, as_json=as_json, as_text=None if options.quiet else as_text, changes=True
+    )

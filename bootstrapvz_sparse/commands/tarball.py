@@ -9,7 +9,8 @@ from typing import Any
 
 from ..image.report import printable
 from ..signals import first_one_interrupts
-from .output import attempt, say
+from .output import add_debug, attempt
+from .streams import say
 
 
 def add(commands: Any) -> None:
@@ -34,6 +35,7 @@ def add(commands: Any) -> None:
         metavar="1..9",
         help="the fastest to the smallest (default: %(default)s)",
     )
+    add_debug(tarball)
     tarball.set_defaults(run=run)
 
 
@@ -43,15 +45,15 @@ def run(options: argparse.Namespace) -> int:
     def work(image: Path) -> Any:
         return write(image, options.tarball, compressor=options.compressor, level=options.level)
 
-    return packed(options.image, work, options.tarball)
+    return packed(options.image, work, options.tarball, debug=options.debug)
 
 
-def packed(path: Path, work: Callable[[Path], Any], tarball: Path) -> int:
+def packed(path: Path, work: Callable[[Path], Any], tarball: Path, *, debug: bool) -> int:
     """Do ``work`` on ``path``, and tell of the tarball."""
     from ..image.report import human
 
     with first_one_interrupts():
-        found = attempt(path, work)
+        found = attempt(path, work, debug=debug)
     if found is None:
         return 1
     sizes = (

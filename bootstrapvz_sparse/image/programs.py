@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 TIME_TO_END = 10  # seconds that a program gets to clean up when we are interrupted
@@ -72,6 +73,15 @@ def find(program: str) -> str:
     return found
 
 
+trace: Callable[[str], object] | None = None  # is told each command that is run
+
+
+def tell(*commands: Sequence[str]) -> None:
+    """Tell ``trace``, if anybody asked for it, that these commands are run, one into the next."""
+    if trace:
+        trace(f"Executing: {' | '.join(map(shlex.join, commands))}")
+
+
 def run(
     program: str, *arguments: str | Path, fds: Sequence[int] = ()
 ) -> subprocess.CompletedProcess[str]:
@@ -83,6 +93,7 @@ def run(
     :raises Missing: it is not installed
     """
     command = [find(program), *map(str, arguments)]
+    tell(command)
     process = subprocess.Popen(
         [*_ending_with_us(), *command],
         stdin=subprocess.DEVNULL,
@@ -118,6 +129,7 @@ def pipe(first: Sequence[str], second: Sequence[str], output: int) -> None:
     """
     env = {**os.environ, "LC_ALL": "C"}
     commands = [[*_ending_with_us(), find(command[0]), *command[1:]] for command in (first, second)]
+    tell(first, second)
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen(

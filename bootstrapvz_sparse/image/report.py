@@ -11,6 +11,11 @@ from typing import Any, NamedTuple
 from .extents import allocated
 
 LEDGER_VERSION = 1  # of the layout of its JSON
+LIMITS = {"allocated": "for the image, on disk", "tarball": "for the size of the tarball"}
+
+
+class Malformed(Exception):
+    """It is not the report of a build; the text says why."""
 
 
 class Entry(NamedTuple):
@@ -52,14 +57,19 @@ class Ledger:
 
     def table(self) -> str:
         """The ledger as lines of text."""
-        rows = [("stage", "apparent", "allocated", "seconds", "")]
+        rows = [("stage", "file size", "on disk", "time", "")]
         rows += [
-            (e.stage, human(e.apparent), human(e.allocated), f"{e.seconds:.1f}", f"  {e.method}")
+            (e.stage, human(e.apparent), human(e.allocated), f"{e.seconds:.1f} s", e.method)
             for e in self.entries
         ]
-        lines = [f"{a:<12}{b:>12}{c:>14}{d:>10}{e}".rstrip() for a, b, c, d, e in rows]
         if self.peak is not None:
-            lines.append(f"{'at most':<24}{human(self.peak):>14}")
+            rows.append(("peak", "", human(self.peak), "", "the most on disk during the build"))
+        for kind, limit in self.limits.items():
+            if limit is not None:
+                rows.append(("limit", "", human(limit), "", LIMITS[kind]))
+        lines = [f"{a:<12}{b:>12}{c:>14}{d:>10}  {e}".rstrip() for a, b, c, d, e in rows]
+        if self.entries:
+            lines.append("on disk: what the file occupies; the rest of its size is holes")
         lines += [f"verified: {text}" for text in self.verified]
         return "\n".join(lines + [printable(note) for note in self.notes])
 
@@ -81,6 +91,37 @@ class Ledger:
             "verified": self.verified,
             "notes": [as_utf8(note) for note in self.notes],
         }
+
+
+def load(text: bytes) -> tuple[Ledger, str]:
+    """The ledger that was written as JSON, and the name of what was built.
+
+    :raises Malformed: it was not
+    """
+    import json
+
+    try:
+        document = json.loads(text)
+        if document["version"] != LEDGER_VERSION:
+            raise Malformed(f"a report of version {document['version']!r}, which is unknown here")
+        book = Ledger()
+        for stage in document["stages"]:
+            sizes = int(stage["apparent"]), int(stage["allocated"])
+            if min(sizes) < 0:
+                raise ValueError("a size below 0")
+            method = str(stage["method"] or "")
+            book.entries.append(Entry(str(stage["stage"]), *sizes, float(stage["seconds"]), method))
+        peak = document["peak"]
+        book.peak = None if peak is None else int(peak)
+        for kind in book.limits:
+            limit = document["limit"][kind]
+            book.limits[kind] = None if limit is None else int(limit)
+        book.verified = [str(proof) for proof in document["verified"]]
+        book.notes = [str(note) for note in document["notes"]]
+        name = str(document["image"] or document["tarball"] or "an image that was not kept")
+    except (ValueError, TypeError, LookupError, RecursionError, OverflowError) as error:
+        raise Malformed("is not the report of a build") from error
+    return book, os.path.basename(name)
 
 
 def as_utf8(text: str) -> str:

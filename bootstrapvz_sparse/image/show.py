@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .cells import cell_size, cells
 from .report import as_utf8, human, printable
 from .survey import KINDS, Plan, Share, Survey
 
@@ -64,40 +65,21 @@ def block_map(
     ascii_only: bool = False,
 ) -> str:
     """The blocks of the image, drawn: each sign stands for what most of its bytes are."""
-    cell, width = survey.block, max(width, 1)
-    while cell * width * ROWS < survey.size:
-        cell *= 2
+    width = max(width, 1)
+    cell = cell_size(survey.size, survey.block, width * ROWS)
     lines, used = [], set()
     for share in shares:
         if share.region is None:
             continue
         partition = share.region.partition
         lines.append(f"{partition}, {partition.filesystem or 'unknown'}:")
-        kinds = _cells(share, partition.start, partition.end, cell)
+        kinds = cells(share.kinds, partition.start, partition.end, cell)
         used.update(kinds)
         for first in range(0, len(kinds), width):
             lines.append(_paint(kinds[first : first + width], colour, ascii_only))
     legend = [f"{_paint([k], colour, ascii_only)} {k}" for k in KINDS if k in used]
     lines.append(f"{'  '.join(legend)}   (a sign: {human(cell)})")
     return "\n".join(lines)
-
-
-def _cells(share: Share, start: int, end: int, cell: int) -> list[str]:
-    """For each ``cell`` bytes the kind that most of them are."""
-    most = [("hole", 0)] * -(-(end - start) // cell)
-    for kind in KINDS:
-        counted: dict[int, int] = {}
-        for first, last in share.kinds[kind]:
-            position = first
-            while position < last:
-                index = (position - start) // cell
-                upto = min(last, start + (index + 1) * cell)
-                counted[index] = counted.get(index, 0) + upto - position
-                position = upto
-        for index, size in counted.items():
-            if size > most[index][1]:
-                most[index] = kind, size
-    return [kind for kind, _ in most]
 
 
 def _paint(kinds: list[str], colour: bool, ascii_only: bool) -> str:

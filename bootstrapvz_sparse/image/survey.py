@@ -172,15 +172,25 @@ class Plan:
             return written + max(survey.allocated - total(survey.data), 0)
         return written + total(intersection(survey.unwritten, self.holes))
 
-    def shares(self) -> list[Share]:
-        """The image by partitions, and what lies outside of them where there is anything."""
+    def shares(self, *, after: bool = False) -> list[Share]:
+        """The image by partitions, and what lies outside of them where there is anything.
+
+        ``after``: as it is once all of ``holes`` are punched.
+        """
         survey = self.survey
         sound = [region for region in survey.regions if region.partition.end <= survey.size]
         shares = [self._share([(r.partition.start, r.partition.end)], r) for r in sound]
         outside = complement(
             union((r.partition.start, r.partition.end) for r in sound), survey.size
         )
-        return [*shares, self._share(outside, None)] if outside else shares
+        shares += [self._share(outside, None)] if outside else []
+        return [self._punched(share) for share in shares] if after else shares
+
+    def _punched(self, share: Share) -> Share:
+        kept = {kind: difference(share.kinds[kind], self.holes) for kind in KINDS[:-1]}
+        punched = (intersection(ranges, self.holes) for ranges in share.kinds.values())
+        hole = union(share.kinds["hole"], *punched)
+        return share._replace(kinds={**kept, "hole": hole})
 
     def _share(self, here: Ranges, region: Region | None) -> Share:
         survey = self.survey

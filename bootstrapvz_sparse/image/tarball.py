@@ -146,8 +146,10 @@ def _unpacked(tarball: Path) -> Iterator[IO[bytes]]:
         if file.read(2) != b"\x1f\x8b":
             raise Refused(f"{tarball} is not compressed by gzip")
         file.seek(0)
+        command = [programs.find("gzip"), "--decompress", "--stdout"]
+        programs.tell([*command, str(tarball)])
         with subprocess.Popen(
-            [programs.find("gzip"), "--decompress", "--stdout"],
+            command,
             stdin=file,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

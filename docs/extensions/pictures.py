@@ -1,0 +1,23 @@
+"""Makes the pictures of ``pictures.md`` before the pages are read, where they are not there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+MADE = ("inspect.svg", "report.svg")
+
+
+def make(app: Sphinx) -> None:
+    folder = Path(app.srcdir, "_generated")
+    if not all((folder / name).exists() for name in MADE):
+        # by itself: it changes its working folder
+        subprocess.run([sys.executable, Path(app.srcdir, "make_pictures.py")], check=True)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("builder-inited", make)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,282 @@
+"""Pictures: what is in them adds up, nothing of the image becomes markup, and they stay small."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from bootstrapvz_sparse.image.cells import cell_size, cells
+from bootstrapvz_sparse.image.chart import chart
+from bootstrapvz_sparse.image.drawing import FILLS, WIDTH, shortened
+from bootstrapvz_sparse.image.extents import Ranges, total
+from bootstrapvz_sparse.image.filesystems import Unneeded
+from bootstrapvz_sparse.image.inspect import Inspection
+from bootstrapvz_sparse.image.markup import html_text, svg_text
+from bootstrapvz_sparse.image.page import inspections_page, ledger_page
+from bootstrapvz_sparse.image.partitions import Partition, Table
+from bootstrapvz_sparse.image.picture import CELLS, COLUMNS, TILE, on_disk, parts, picture, totals
+from bootstrapvz_sparse.image.report import Entry, Ledger, Malformed, human, load
+from bootstrapvz_sparse.image.survey import KINDS, Plan, Region, Survey
+
+MIB, GIB = 1 << 20, 1 << 30
+SVG = "{http://www.w3.org/2000/svg}"
+EVIL = "<script>alert('&\"')</script>]]>\x1b[31m\n\udcff\x00"
+
+
+def made(size: int, regions: list[Region], data: Ranges, **more: Ranges) -> Inspection:
+    """An inspection of an image that nobody has to make."""
+    survey = Survey(
+        size=size,
+        allocated=total(data) + total(more.get("unwritten", [])),
+        block=4096,
+        table=Table("gpt" if regions else "unknown", tuple(r.partition for r in regions)),
+        regions=tuple(regions),
+        data=data,
+        unwritten=more.get("unwritten", []),
+        shared=[],
+    )
+    plan = Plan(survey, more.get("zero", []))
+    return Inspection(Path(f"/images/disk {EVIL}.raw"), plan, (f"a remark {EVIL} " * 9,))
+
+
+def everything() -> Inspection:
+    """All kinds, three partitions, bytes outside of them, and names that are markup."""
+    root = Unneeded(free=[(40 * MIB, 60 * MIB)], journal=[(60 * MIB, 62 * MIB)], swap=[])
+    swap = Unneeded(free=[], journal=[], swap=[(20 * MIB + 4096, 30 * MIB)])
+    return made(
+        100 * MIB,
+        [
+            Region(Partition(1, MIB, 20 * MIB, name=EVIL, filesystem="xfs")),
+            Region(Partition(2, 20 * MIB, 30 * MIB, filesystem="swap"), swap),
+            Region(Partition(3, 30 * MIB, 100 * MIB, filesystem=EVIL), root, EVIL),
+        ],
+        data=[(0, 5 * MIB), (20 * MIB, 70 * MIB)],
+        unwritten=[(80 * MIB, 83 * MIB)],
+        zero=[(35 * MIB, 36 * MIB)],
+    )
+
+
+def texts(drawing: ElementTree.Element) -> list[str]:
+    return [node.text or "" for node in drawing.iter(f"{SVG}text")]
+
+
+def parsed(drawing: ElementTree.Element) -> ElementTree.Element:
+    return ElementTree.fromstring(svg_text(drawing).encode())
+
+
+def test_before_and_after_add_up() -> None:
+    inspection = everything()
+    found = parts(inspection)
+    before, after = totals(found)
+    assert [part.name for part in found] == ["partition 1", "partition 2", "partition 3", "outside"]
+    assert sum(before.values()) == sum(after.values()) == 100 * MIB
+    assert on_disk(before) == inspection.plan.survey.allocated
+    assert on_disk(before) - on_disk(after) == inspection.plan.gain
+    assert after["in use"] == before["in use"]
+    assert {kind for kind in KINDS if after[kind]} == {"in use", "hole"}
+    for part in found:
+        for share in part.shares:
+            assert sum(map(total, share.kinds.values())) == part.size
+
+
+def test_what_cannot_become_a_hole_stays() -> None:
+    free = Unneeded(free=[(1000, 9000)], journal=[], swap=[])
+    region = Region(Partition(0, 0, 12288, filesystem="ext4"), free)
+    _, after = totals(parts(made(12288, [region], data=[(0, 12288)])))
+    assert (after["free"], after["hole"]) == (8000 - 4096, 4096)
+
+
+def test_well_formed_with_each_kind_in_the_legend() -> None:
+    drawing = parsed(picture(everything()))
+    said = texts(drawing)
+    for kind in KINDS:
+        assert kind in said
+    assert drawing.get("role") == "img"
+    title, desc = (drawing.find(f"{SVG}{tag}") for tag in ("title", "desc"))
+    assert title is not None and desc is not None
+    assert drawing.get("aria-labelledby") == f"{title.get('id')} {desc.get('id')}"
+    assert human(100 * MIB) in (desc.text or "") and "swap" in (desc.text or "")
+
+
+def test_no_legend_for_what_is_not_there() -> None:
+    plain = texts(parsed(picture(made(MIB, [Region(Partition(0, 0, MIB))], [(0, MIB)]))))
+    assert "in use" in plain and not {"free", "swap", "hole"} & set(plain)
+
+
+def test_nothing_of_the_image_becomes_markup() -> None:
+    text = svg_text(picture(everything()))
+    page = html_text(inspections_page([everything()]))
+    for written in (text, page):
+        assert "<script" not in written and "\x1b" not in written and "\x00" not in written
+        assert "&lt;script&gt;" in written
+    assert any("<script>" in said for said in texts(ElementTree.fromstring(text)))
+
+
+def test_self_contained() -> None:
+    two = html_text(inspections_page([everything(), everything()]))
+    ledger = book()
+    for text in (two, html_text(ledger_page(ledger, "x")), svg_text(chart(ledger, "x"))):
+        for reference in re.findall(r"(?:href|src|url\()=?[\"']?([^\"')]*)", text):
+            assert reference.startswith("#")
+        assert not re.search(r"@import|<link|<script|https?://(?!www\.w3\.org/2000/svg)", text)
+    ids = re.findall(r' id="([^"]*)"', two)
+    assert len(ids) == len(set(ids)) > 4
+    assert set(re.findall(r"url\(#([^)]*)\)", two)) <= set(ids)
+
+
+def squares(path: str) -> Iterator[tuple[int, int]]:
+    """The columns and rows of the cells that a path covers."""
+    for x, y, width in re.findall(r"M(\d+) (\d+)h(\d+)v\d+h-\d+z", path):
+        for column in range(int(x) // TILE, (int(x) + int(width)) // TILE):
+            yield column, int(y) // TILE
+
+
+def test_each_cell_is_drawn_once() -> None:
+    drawing = parsed(picture(everything()))
+    drawn: dict[str, list[tuple[int, int]]] = {}
+    for path in drawing.iter(f"{SVG}path"):
+        if path.get("transform") and path.get("fill") != "none":
+            drawn.setdefault(path.get("transform", ""), []).extend(squares(path.get("d", "")))
+    cell = cell_size(100 * MIB, 4096, CELLS)
+    counts = [-(-size * MIB // cell) for size in (19, 10, 70) for _ in "ab"]
+    assert [len(cells) for cells in drawn.values()] == counts
+    for covered, count in zip(drawn.values(), counts):
+        assert sorted(covered, key=lambda c: (c[1], c[0])) == [
+            (index % COLUMNS, index // COLUMNS) for index in range(count)
+        ]
+
+
+def test_cells() -> None:
+    kinds: dict[str, Ranges] = {kind: [] for kind in KINDS}
+    kinds["in use"], kinds["free"] = [(0, 7)], [(7, 25)]
+    assert cells(kinds, 0, 45, 10) == ["in use", "free", "free", "hole", "hole"]
+    kinds["in use"], kinds["free"] = [(20, 21)], [(21, 24)]
+    assert cells(kinds, 20, 31, 10) == ["free", "hole"]
+    assert cell_size(GIB, 4096, 1024) == MIB and cell_size(100, 4096, 1024) == 4096
+    assert cell_size(GIB, 4096, 0) == 4096
+
+
+@pytest.mark.parametrize("size", [10 * GIB, 200 * GIB, 1 << 44])
+def test_big_images_make_small_files(size: int) -> None:
+    numbers = random.Random(1)
+    edges = sorted(numbers.sample(range(0, size, 4096), 20000))
+    data = list(zip(edges[::2], edges[1::2]))
+    free = [(start, (start + end) // 8192 * 4096) for start, end in data[::2]]
+    region = Region(Partition(0, 0, size, filesystem="ext4"), Unneeded(sorted(free), [], []))
+    assert len(svg_text(picture(made(size, [region], data)))) < 100_000
+    cell = cell_size(size, 4096, CELLS)
+    regular = [(start, start + cell) for start in range(0, size, 2 * cell)]  # each cell differs
+    assert len(svg_text(picture(made(size, [Region(Partition(0, 0, size))], regular)))) < 100_000
+
+
+def test_many_partitions() -> None:
+    regions = [Region(Partition(n, n * MIB, (n + 1) * MIB)) for n in range(1, 129)]
+    text = svg_text(picture(made(130 * MIB, regions, [(0, 130 * MIB)])))
+    assert len(text) < 300_000
+    root = ElementTree.fromstring(text)
+    lowest = max(float(node.get("y", 0)) for node in root.iter(f"{SVG}text"))
+    assert lowest < float(root.get("height", 0))
+
+
+def test_unknown_contents() -> None:
+    said = texts(parsed(picture(made(MIB, [], [(0, MIB)]))))
+    assert "1.0 MiB, unknown contents" in said and "whole image, 1.0 MiB" in said
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, as WCAG 2 defines it."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear))
+
+
+def test_fills_differ_without_colour() -> None:
+    patterns = [steps for _, steps, _, _ in FILLS.values()]
+    assert len(set(patterns)) == len(FILLS)
+    for name, (ground, steps, line, _) in FILLS.items():
+        if steps and name != "hole":  # which is to recede
+            light, dark = sorted((luminance(ground), luminance(line)), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+def test_shortened() -> None:
+    assert shortened("abc", 3) == "abc"
+    assert shortened("abcdefgh", 5) == "ab…gh" and len(shortened("x" * 99, 60)) == 60
+
+
+def book() -> Ledger:
+    ledger = Ledger()
+    ledger.entries += [
+        Entry("created", 2 * GIB, 0, 0.01),
+        Entry("built", 2 * GIB, 754 * MIB, 106.3),
+        Entry("sparsified", 2 * GIB, 682 * MIB, 1.4, "punch"),
+        Entry("packed", 250 * MIB, 251 * MIB, 12.0),
+    ]
+    ledger.peak = 785 * MIB
+    ledger.limits.update(allocated=900 * MIB, tarball=200 * MIB)
+    ledger.verified.append("the bytes in use are what they were")
+    ledger.notes.append(EVIL)
+    return ledger
+
+
+def test_chart() -> None:
+    drawing = parsed(chart(book(), EVIL))
+    said = texts(drawing)
+    for text in ("created", "built", "sparsified (punch)", "packed", "754.0 MiB", "106.3 s"):
+        assert text in said
+    assert "the most on disk during the build: 785.0 MiB" in said
+    assert "limit for the image, on disk: 900.0 MiB" in said
+    assert "above the limit: the build ends" in said  # the tarball is
+    assert drawing.get("role") == "img"
+    for path in drawing.iter(f"{SVG}path"):
+        for x in re.findall(r"[MH]([\d.]+)", path.get("d", "")):
+            assert 0 <= float(x) <= WIDTH
+
+
+def test_charts_of_little() -> None:
+    empty = Ledger()
+    assert "0 B" in texts(parsed(chart(empty, "x")))
+    empty.entries.append(Entry("created", 0, 0, 0.0))
+    empty.limits["allocated"] = 1 << 50
+    assert "limit for the image, on disk: 1024.0 TiB" in texts(parsed(chart(empty, "x")))
+
+
+def test_the_report_is_read_again() -> None:
+    written = json.dumps(book().json("/images/disk.raw")).encode()
+    ledger, name = load(written)
+    assert name == "disk.raw" and ledger.table().splitlines()[:8] == book().table().splitlines()[:8]
+    assert load(json.dumps(Ledger().json(None)).encode())[1] == "an image that was not kept"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"version": 1}',
+        b'{"version": 1, "stages": [1]}',
+        b"[" * 100000,
+    ],
+)
+def test_what_is_no_report(text: bytes) -> None:
+    with pytest.raises(Malformed, match="is not the report of a build"):
+        load(text)
+
+
+def test_reports_of_another_version() -> None:
+    document = {**book().json("x"), "version": 2}
+    with pytest.raises(Malformed, match="version 2"):
+        load(json.dumps(document).encode())
+    document = book().json("x")
+    document["stages"][0]["allocated"] = -1
+    with pytest.raises(Malformed):
+        load(json.dumps(document).encode())
