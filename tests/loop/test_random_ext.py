@@ -22,7 +22,7 @@ from tests.loop.independent import assert_nothing_wasted, unneeded
 from tests.msdos import SECTOR, write_table
 from tests.unable import unable
 
-SEEDS = 220
+SEEDS = 120
 MOST_DRAWS = 200
 FEATURES = (
     *("64bit", "metadata_csum", "metadata_csum_seed", "uninit_bg", "flex_bg", "meta_bg"),
