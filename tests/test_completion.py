@@ -87,7 +87,7 @@ def test_nothing_of_it_at_the_start() -> None:
     """Nor what only builds need: the other commands do without any other library."""
     code = (
         "import sys; from bootstrapvz_sparse.cli import parser; parser()\n"
-        "print({'shtab', 'argparse_manpage', 'yaml', 'jsonschema', 'termcolor', 'bootstrapvz'}"
+        "print({'shtab', 'argparse_manpage', 'yaml', 'jsonschema', 'rich', 'bootstrapvz'}"
         " & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
