@@ -14,7 +14,7 @@ from bootstrapvz_sparse.commands.completion import SHELLS
 
 SOURCE = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "bootstrapvz_sparse.cli"]
-COMMANDS = ("build", "clean", "sparsify", "inspect", "tarball", "check")
+COMMANDS = ("build", "clean", "sparsify", "inspect", "tarball", "check", "report")
 # what bash does when Tab is pressed, for the function that it was told of
 COMPLETE = """
 source "$1"; shift

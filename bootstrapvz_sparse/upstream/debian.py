@@ -162,7 +162,8 @@ def systemd_units(module: Any) -> None:
                 program = ASSETS / "sbin" / name
                 if program.exists():
                     copy = shutil.copy(program, _inside(info, "usr/local/sbin"))
-                    os.chmod(copy, 0o755)  # nosec B103: a program for all users of the image
+                    # a program for all users of the image
+                    os.chmod(copy, 0o755)  # nosec B103
                 module.log_check_call(["chroot", info.root, "systemctl", "enable", unit.name])
         run(info)
 
@@ -223,7 +224,7 @@ def temporary_folder(module: Any) -> None:
 
     def mount(info: Any) -> None:
         run(info)
-        os.chmod(_inside(info, "tmp"), 0o1777)  # nosec B103: /tmp
+        os.chmod(_inside(info, "tmp"), 0o1777)  # nosec B103
 
     _replace(module.AddFolderMounts, mount)
 

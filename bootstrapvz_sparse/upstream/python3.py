@@ -95,7 +95,8 @@ def log_call(module: Any) -> None:
         shown = command if isinstance(command, str) else " ".join(command)
         log.debug("Executing: %s", shown)
         # a session of its own: Ctrl-C reaches us alone, and we end all that the command started
-        process = subprocess.Popen(  # nosec B602: the plugin "commands" asks for a shell, as upstream
+        # bootstrap-vz's plugin "commands" is what asks for a shell
+        process = subprocess.Popen(  # nosec B602
             command,
             env=env,
             shell=shell,
