@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,11 +80,10 @@ def _workspace(info: Any) -> Iterator[str]:
         folder = folder.parent
     try:
         can = probe(folder)
-        status = os.statvfs(folder)
+        free = shutil.disk_usage(folder).free
     except OSError as error:
         yield f"nothing can be written in {folder}: {error.strerror}"
         return
-    free = status.f_bavail * status.f_frsize
     least = min(int(info.volume.size.bytes), LEAST_SPACE)
     if "sparse" in info.manifest.plugins and not can.sparse:
         yield f"the filesystem of {folder} cannot hold sparse files"

@@ -40,10 +40,10 @@ def move(source: Path, destination: Path, *, verify: bool = True) -> list[str]:
     notes = []
     status, can = os.stat(source), probe(destination.parent)
     needed = allocated(status) if can.sparse else status.st_size
-    room = os.statvfs(destination.parent)
-    if needed > room.f_bavail * room.f_frsize:
+    free = shutil.disk_usage(destination.parent).free
+    if needed > free:
         raise Refused(
-            f"{destination.parent} has {human(room.f_bavail * room.f_frsize)} left, and the image "
+            f"{destination.parent} has {human(free)} left, and the image "
             f"takes {human(needed)} there"
         )
     if not can.sparse:

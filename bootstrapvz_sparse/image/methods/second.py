@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,8 +35,7 @@ def lacks_room(image: Image, needed: int) -> str | None:
         return f"the image has {status.st_nlink} hard links, of which one would be replaced"
     if os.geteuid() not in (0, status.st_uid):
         return "a second file would have another owner"
-    room = os.statvfs(image.path.parent)
-    free = room.f_bavail * room.f_frsize
+    free = shutil.disk_usage(image.path.parent).free
     if needed > free:
         return f"a second file needs up to {human(needed)}, and {human(free)} are free"
     return None
