@@ -271,7 +271,7 @@ def _uninterrupted() -> Iterator[None]:
 def _cause(error: BaseException, said: str = "") -> str:
     """What went wrong, in one line; ``said`` is what a program printed last."""
     if isinstance(error, KeyboardInterrupt):
-        return f"interrupted {error}".rstrip()
+        return f"interrupted by {error}" if str(error) else "interrupted"
     if isinstance(error, subprocess.CalledProcessError):
         # bootstrap-vz keeps what went to stderr; debootstrap names its errors on stdout
         lines = [line.strip() for line in (error.output or said).splitlines() if line.strip()]

@@ -161,7 +161,7 @@ def test_signals_roll_back(number: signal.Signals, tmp_path: Path) -> None:
         process.send_signal(number)
         process.send_signal(number)  # while the first is dealt with
         _, said = process.communicate()
-    assert said.endswith(f"bvz-sparse: error: interrupted {number.name}\n"), said
+    assert said.endswith(f"bvz-sparse: error: interrupted by {number.name}\n"), said
     assert "Traceback" not in said and process.returncode == 1
     nothing_is_left(tmp_path)
     assert leftovers.found(folder) == []

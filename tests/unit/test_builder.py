@@ -109,7 +109,7 @@ def test_colour(clock: Clock) -> None:
         (ValueError("two\n  lines"), "two lines"),
         (ValueError(), "ValueError"),
         (KeyboardInterrupt(), "interrupted"),
-        (KeyboardInterrupt("SIGTERM"), "interrupted SIGTERM"),
+        (KeyboardInterrupt("SIGTERM"), "interrupted by SIGTERM"),
         (
             subprocess.CalledProcessError(100, "apt-get update", "W: x\nE: no network\n\n"),
             "`apt-get update' ended with status 100: E: no network",
