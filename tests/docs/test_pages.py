@@ -114,4 +114,4 @@ def test_readme_has_every_setting() -> None:
 @pytest.mark.parametrize("page", pages(), ids=name)
 def test_nothing_of_a_machine(page: Path) -> None:
     text = page.read_text()
-    assert not re.search(r"/work/|/tmp/w-|/tmp/docs|localhost:\d|mirror/", text)
+    assert not re.search(r"/home/|/tmp/[a-z]|localhost:\d|mirror/", text)

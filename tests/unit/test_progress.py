@@ -26,11 +26,11 @@ DEBOOTSTRAP = [
     ("I: Base system installed successfully.", "configuring 2 of 2: adduser"),
 ]
 APT = [
-    ("Get:2 http://deb.debian.org/debian bookworm InRelease [151 kB]", "1: bookworm InRelease"),
+    ("Get:2 http://mirror.example/debian bookworm InRelease [151 kB]", "1: bookworm InRelease"),
     ("Executing: chroot /x apt-get install openssh-server", ""),
     ("8 upgraded, 2 newly installed, 0 to remove and 0 not upgraded.", ""),
     (
-        "Get:1 http://deb.debian.org/debian bookworm/main amd64 ucf all 3.0 [55.3 kB]",
+        "Get:1 http://mirror.example/debian bookworm/main amd64 ucf all 3.0 [55.3 kB]",
         "downloading 1 of 10: ucf",
     ),
     ("Unpacking tzdata (2026f) over (2026b) ...", "unpacking 1 of 10: tzdata"),
