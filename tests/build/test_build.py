@@ -84,7 +84,7 @@ def test_ledger(built: Build) -> None:
     stages = [line.split()[0] for line in lines[start + 1 :]]
     # and no remark: nothing was left alone
     proved = ["verified:", "verified:"]
-    assert stages == ["created", "built", "sparsified", "moved", "peak", "on", *proved]
+    assert stages == ["created", "built", "sparsified", "moved", "peak", "on", *proved, "done"]
     report = json.loads((built.folder / "report.json").read_text())
     assert report["peak"] <= 1.1 * report["stages"][1]["allocated"]
     assert re.match(r"created +2\.0 GiB +0 B ", lines[start + 1])

@@ -90,9 +90,8 @@ def _try(job: Job, tally: Tally, prepared: Prepared, method: str, folder: Path) 
         with _place(folder, f"{case.number}") as place:
             return _kill(prepared, case, place, whole)
 
-    for case, outcome in spread(_cases(job, method), work, workers=job.workers, limit=LIMIT):
-        if job.only not in (None, str(case)):
-            continue
+    cases = [case for case in _cases(job, method) if job.only in (None, str(case))]
+    for case, outcome in spread(cases, work, workers=job.workers, limit=LIMIT):
         tally.tried["kills" if case.signal == signal.SIGKILL else "requests to end"] += 1
         if isinstance(outcome, Broken):
             tally.hangs += outcome.hung
