@@ -22,8 +22,7 @@ BUILD_PACKAGES = python3 python3-venv debootstrap e2fsprogs fdisk mount parted p
 BOOT_PACKAGES = python3 qemu-system-x86
 DOCS_PACKAGES = python3 python3-venv graphviz
 TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) $(DOCS_PACKAGES) acl bindfs btrfs-progs \
-	exfat-fuse exfatprogs qemu-utils xfsprogs zerofree
-TORTURE_PACKAGES = $(TEST_PACKAGES) strace
+	exfat-fuse exfatprogs qemu-utils strace xfsprogs zerofree
 BENCH_PACKAGES = $(BUILD_PACKAGES) qemu-utils xfsprogs zerofree
 DEB_PACKAGES = git build-essential debhelper dh-python pybuild-plugin-pyproject \
 	python3-argparse-manpage python3-setuptools python3-shtab
@@ -37,7 +36,7 @@ apt = @set -- $(call missing,$(1)); test $$\# = 0 || { \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"; }
 
 .PHONY: image boot test bench matrix torture docs docs-links lint man completion deb \
-	install-build install-boot install-deb install-docs install-test install-bench install-torture
+	install-build install-boot install-deb install-docs install-test install-bench
 
 image: install-build $(VENV)/build
 	$(SUDO) $(VENV)/bin/bvz-sparse build --log images/log $(MANIFEST)
@@ -56,7 +55,7 @@ bench: install-bench
 matrix: install-test $(VENV)/test
 	$(SUDO) $(VENV)/bin/python -m tests.build.matrix matrix --boot $(OPTIONS)
 
-torture: install-torture $(VENV)/test
+torture: install-test $(VENV)/test
 	$(SUDO) $(VENV)/bin/python -m tests.torture $(OPTIONS)
 
 docs: install-docs $(VENV)/docs
@@ -96,9 +95,6 @@ install-boot:
 
 install-docs:
 	$(call apt,$(DOCS_PACKAGES))
-
-install-torture:
-	$(call apt,$(TORTURE_PACKAGES))
 
 install-bench:
 	$(call apt,$(BENCH_PACKAGES))
