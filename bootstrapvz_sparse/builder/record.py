@@ -15,6 +15,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..image.temporary import is_at
 from ..upstream.partitions import LINKS
 
 NAME = re.compile(r"\.([0-9a-f]{8})\.bvz-sparse")
@@ -58,7 +59,7 @@ class Record:
         while self._fd < 0:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(fd, fcntl.LOCK_EX)
-            if _is_at(fd, path):
+            if is_at(fd, path):
                 self._fd = fd
             else:
                 os.close(fd)  # taken for that of a dead build before it was locked
@@ -102,7 +103,7 @@ def take(path: Path) -> Record:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Running from error
-        if not _is_at(fd, path):
+        if not is_at(fd, path):
             raise FileNotFoundError
         match = NAME.fullmatch(path.name)
         assert match
@@ -134,10 +135,3 @@ def _new(text: bytes, folder: Path) -> list[str]:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise Invalid(f"{folder} is no folder")
     return new
-
-
-def _is_at(fd: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), os.lstat(path))
-    except FileNotFoundError:
-        return False

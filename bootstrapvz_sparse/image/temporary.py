@@ -41,7 +41,7 @@ class Temporary(NamedTuple):
         :raises Refused: the temporary name is another file's meanwhile
         :raises OSError: see rename(2)
         """
-        if not _is(self.fd, self.path):
+        if not is_at(self.fd, self.path):
             raise Refused(f"{self.path} was replaced meanwhile")
         os.replace(self.path, path)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -136,7 +136,7 @@ def _made(path: Path, make: Callable[[Path], int]) -> Iterator[Temporary]:
                 yield Temporary(name, fd)
                 return
         finally:
-            if ours and (fd < 0 or _is(fd, name)):
+            if ours and (fd < 0 or is_at(fd, name)):
                 _remove(name)
             if fd >= 0:
                 os.close(fd)
@@ -157,10 +157,11 @@ def _locks(fd: int, path: Path) -> bool:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    return _is(fd, path)
+    return is_at(fd, path)
 
 
-def _is(fd: int, path: Path) -> bool:
+def is_at(fd: int, path: Path) -> bool:
+    """Whether the open file ``fd`` is what has the name ``path``, links not followed."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(fd), os.lstat(path))
     return False
