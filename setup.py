@@ -21,7 +21,8 @@ setup(
     python_requires=">=3.9",
     packages=find_packages(include=["bootstrapvz_sparse*"]),
     package_data={
-        "bootstrapvz_sparse": ["manifest-schema.yml", "py.typed"],
+        "bootstrapvz_sparse": ["py.typed"],
+        "bootstrapvz_sparse.plugin": ["manifest-schema.yml"],
         "bootstrapvz_sparse.upstream": ["assets/*/*"],
     },
     install_requires=["bootstrap-vz", "jsonschema", "PyYAML", "rich>=12.4"],

@@ -18,14 +18,14 @@ def validate_manifest(
     error: Callable[[str, list[Any]], None],
 ) -> None:
     """Refuse a manifest that asks for what is not there, naming the path in it."""
-    from .validation import validate
+    from .plugin.validation import validate
 
     validate(data, error)  # the schema too: bootstrap-vz's validator does not name the key
 
 
 def resolve_tasks(taskset: set[Any], manifest: Any) -> None:
     """Put our tasks in, and take out those that they replace."""
-    from .schedule import add_tasks
+    from .plugin.schedule import add_tasks
 
     add_tasks(taskset, manifest)
 
@@ -37,6 +37,6 @@ def resolve_rollback_tasks(
     counter_task: Callable[[set[Any], Any, Any], None],
 ) -> None:
     """Undo what a build that failed has done."""
-    from .schedule import add_rollback_tasks
+    from .plugin.schedule import add_rollback_tasks
 
     add_rollback_tasks(taskset, counter_task)

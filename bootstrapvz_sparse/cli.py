@@ -7,7 +7,16 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import build, check, clean, inspect, report, sparsify, streams, tarball
+from .commands import (
+    build,
+    check,
+    clean,
+    inspect,
+    report,
+    sparsify,
+    streams,
+    tarball,
+)
 from .commands.completion import SHELLS, PrintCompletion
 
 
@@ -21,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError:  # that could not be printed
         return streams.finish(1)
     if options.debug:
-        from .image import programs
+        from .util import programs
 
         programs.trace = streams.note
     try:

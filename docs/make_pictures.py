@@ -24,10 +24,10 @@ sys.path.insert(0, str(HERE.parent))
 
 from bootstrapvz_sparse.cli import main  # noqa: E402
 from bootstrapvz_sparse.image.extents import allocated  # noqa: E402
-from bootstrapvz_sparse.image.programs import search_path  # noqa: E402
-from bootstrapvz_sparse.image.report import Ledger  # noqa: E402
 from bootstrapvz_sparse.image.sparsify import sparsify  # noqa: E402
 from bootstrapvz_sparse.image.tarball import write  # noqa: E402
+from bootstrapvz_sparse.ledger.ledger import Ledger  # noqa: E402
+from bootstrapvz_sparse.util.programs import search_path  # noqa: E402
 
 MIB = 1 << 20
 DISK = 1024 * MIB  # whole GiB are what Compute Engine imports

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.programs import search_path
+from bootstrapvz_sparse.util.programs import search_path
 from tests.loop.mounting import mounted
 from tests.unable import unable
 

@@ -33,7 +33,7 @@ def test_contents(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assets = SOURCE / "bootstrapvz_sparse" / "upstream" / "assets"
     wanted = {
-        "bootstrapvz_sparse/manifest-schema.yml",
+        "bootstrapvz_sparse/plugin/manifest-schema.yml",
         "bootstrapvz_sparse/py.typed",
         *(str(path.relative_to(SOURCE)) for path in assets.rglob("*") if path.is_file()),
     }

@@ -8,6 +8,6 @@
 - ``clean``      ``bvz-sparse clean``: that for the builds of a workspace that were killed
 """
 
-from .run import BuildError, Options, build
+from .session import BuildError, Options, build
 
 __all__ = ["BuildError", "Options", "build"]

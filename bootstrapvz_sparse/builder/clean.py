@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ..image.temporary import stale
+from ..util.temporary import stale
 from . import leftovers, record
 
 

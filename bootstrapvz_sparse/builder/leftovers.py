@@ -17,8 +17,8 @@ from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
-from ..image import loop, programs
 from ..upstream import partitions
+from ..util import loop, programs
 
 # The environment variable that all programs of a build inherit, with the folder of its run:
 # debootstrap, say, has its root directory elsewhere.

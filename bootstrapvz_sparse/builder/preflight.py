@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import upstream
 from ..image.holes import probe
-from ..image.report import human
+from ..util.text import human
 
 DEBOOTSTRAP_SCRIPTS = Path("/usr/share/debootstrap/scripts")
 
@@ -62,7 +62,7 @@ def _release(info: Any) -> Iterator[str]:
 def _destination(info: Any, tasks: set[Any]) -> Iterator[str]:
     from bootstrapvz.common.tasks import image
 
-    from ..tasks import move
+    from ..plugin.tasks import move
 
     if tasks & {image.MoveImage, move.MoveSparse}:
         name = info.manifest.name.format(**info.manifest_vars)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..image.report import printable
+from ..util.text import printable
 
 BEGINS = "Executing: "  # what bootstrap-vz logs before it runs a program
 # The step and the package, as debootstrap, apt-get and dpkg name them.

@@ -15,8 +15,8 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..image.temporary import is_at
 from ..upstream.partitions import LINKS
+from ..util.temporary import is_at
 
 NAME = re.compile(r"\.([0-9a-f]{8})\.bvz-sparse")
 VERSION = 1

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..image.report import printable
+from ..util.text import printable
 from .output import add_debug, complain
 from .streams import OutputFailed, fail, say
 

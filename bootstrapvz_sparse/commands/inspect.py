@@ -8,9 +8,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .output import add_debug, complain, each, progress
-from .pictures import add_pictures, clash, to_standard_output, write
-from .streams import can_print, coloured, fail, on_terminal
+from .output import (
+    add_debug,
+    complain,
+    each,
+    progress,
+)
+from .pictures import (
+    add_pictures,
+    clash,
+    to_standard_output,
+    write,
+)
+from .streams import (
+    can_print,
+    coloured,
+    fail,
+    on_terminal,
+)
 
 
 def add(commands: Any) -> None:
@@ -24,7 +39,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from ..image.inspect import inspect
-    from ..image.show import inspection_json, inspection_text
+    from ..render.text import inspection_json, inspection_text
 
     if reason := _misused(options):
         fail(reason)
@@ -66,9 +81,9 @@ def _draw(options: argparse.Namespace, drawn: list[Any]) -> int:
     """Write the pictures of the images that could be inspected; the exit code."""
     if not drawn:
         return 0
-    from ..image.markup import html_text, svg_text
-    from ..image.page import inspections_page
-    from ..image.picture import picture
+    from ..render.html import inspections_page
+    from ..render.image_svg import picture
+    from ..render.markup import html_text, svg_text
 
     try:
         if path := options.svg:

@@ -11,9 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..image.report import printable
-from ..signals import first_one_interrupts
-from .streams import OutputFailed, fail, on_terminal, say
+from ..util.signals import interrupt_once
+from ..util.text import printable
+from .streams import (
+    OutputFailed,
+    fail,
+    on_terminal,
+    say,
+)
 
 
 def add_debug(parser: argparse.ArgumentParser) -> None:
@@ -26,14 +31,11 @@ def add_debug(parser: argparse.ArgumentParser) -> None:
 
 def attempt(path: Path, work: Callable[[Path], Any], *, debug: bool) -> Any:
     """What ``work`` returns; None where it fails, and why on stderr."""
-    from ..image.access import Refused
-    from ..image.holes import NotSupported
-    from ..image.programs import Missing
-    from ..image.verify import Changed
+    from ..util.errors import ProgramMissing, Refused, Unsupported, VerificationFailed
 
     try:
         return work(path)
-    except (Refused, NotSupported, Changed, Missing, OSError) as error:
+    except (Refused, Unsupported, VerificationFailed, ProgramMissing, OSError) as error:
         complain(path, error, debug=debug)
         return None
 
@@ -51,7 +53,7 @@ def each(
     :raises OutputFailed: that cannot be printed; work that ``changes`` images is done nevertheless
     """
     done, status, lost = [], 0, None
-    with first_one_interrupts():
+    with interrupt_once():
         for path in options.images:
             result = attempt(path, work, debug=options.debug)
             if result is None:
@@ -89,7 +91,7 @@ def complain(path: Path, error: Exception, *, debug: bool) -> None:
 def say_json(images: list[dict[str, Any]]) -> None:
     import json
 
-    from ..image.show import JSON_VERSION
+    from ..render.text import JSON_VERSION
 
     say(json.dumps({"version": JSON_VERSION, "images": images}, indent=2))
 

@@ -46,7 +46,7 @@ def write(path: Path, text: str) -> None:
     :raises OutputFailed: standard output cannot be written
     :raises OSError: the file cannot be written
     """
-    from ..image.temporary import temporary
+    from ..util.temporary import temporary
 
     if path == STANDARD_OUTPUT:
         say(text.rstrip("\n"))

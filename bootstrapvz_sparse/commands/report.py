@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from .output import add_debug, complain
-from .pictures import add_pictures, clash, to_standard_output, write
+from .pictures import (
+    add_pictures,
+    clash,
+    to_standard_output,
+    write,
+)
 from .streams import fail, say
 
 
@@ -22,7 +27,8 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..image.report import Malformed, load
+    from ..ledger.ledger import load
+    from ..util.errors import InvalidReport
 
     if reason := clash(options, [options.report]):
         fail(reason)
@@ -31,15 +37,15 @@ def run(options: argparse.Namespace) -> int:
     try:
         ledger, name = load(path.read_bytes())
         if options.svg or options.html:
-            from ..image.chart import chart
-            from ..image.markup import html_text, svg_text
-            from ..image.page import ledger_page
+            from ..render.html import ledger_page
+            from ..render.ledger_svg import chart
+            from ..render.markup import html_text, svg_text
 
             if path := options.svg:
                 write(path, svg_text(chart(ledger, name)))
             if path := options.html:
                 write(path, html_text(ledger_page(ledger, name)))
-    except (Malformed, OSError) as error:
+    except (InvalidReport, OSError) as error:
         complain(path, error, debug=options.debug)
         return 1
     if not to_standard_output(options):

@@ -7,13 +7,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from .. import sizes
+from ..util.text import parse_size
 from .output import add_debug, each, progress
 
 
 def add(commands: Any) -> None:
     from ..image.methods import METHODS
-    from ..image.prepare import RECLAIM
+    from ..image.reclaim import RECLAIM
 
     sparsify = commands.add_parser("sparsify", help="make finished raw images sparse")
     sparsify.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a raw image")
@@ -56,7 +56,7 @@ def add(commands: Any) -> None:
 
 def _size(text: str) -> int:
     try:
-        return sizes.parse(text)
+        return parse_size(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -78,12 +78,12 @@ def run(options: argparse.Namespace) -> int:
             )
 
     def as_json(report: Any) -> dict[str, Any]:
-        from ..image.show import report_json
+        from ..render.text import report_json
 
         return report_json(report)
 
     def as_text(report: Any) -> str:
-        from ..image.show import report_text
+        from ..render.text import report_text
 
         return report_text(report)
 

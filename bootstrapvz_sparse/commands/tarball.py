@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..image.report import printable
-from ..signals import first_one_interrupts
+from ..util.signals import interrupt_once
+from ..util.text import printable
 from .output import add_debug, attempt
 from .streams import say
 
@@ -50,9 +50,9 @@ def run(options: argparse.Namespace) -> int:
 
 def packed(path: Path, work: Callable[[Path], Any], tarball: Path, *, debug: bool) -> int:
     """Do ``work`` on ``path``, and tell of the tarball."""
-    from ..image.report import human
+    from ..util.text import human
 
-    with first_one_interrupts():
+    with interrupt_once():
         found = attempt(path, work, debug=debug)
     if found is None:
         return 1

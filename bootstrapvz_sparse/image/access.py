@@ -13,12 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import loop
-
-
-class Refused(Exception):
-    """The image is left as it is; the text says why, in a line."""
-
+from ..util import loop
+from ..util.errors import Refused
 
 INTERVAL = 0.1  # seconds between two looks at who uses the image
 
@@ -35,12 +31,12 @@ class Image:
         self._looked = time.monotonic()
 
     def watch(self) -> None:
-        """Now and then :func:`still_ours`, however often it is called.
+        """Now and then :func:`recheck`, however often it is called.
 
-        :raises Refused: as :func:`still_ours`
+        :raises Refused: as :func:`recheck`
         """
         if time.monotonic() >= self._looked + INTERVAL:
-            still_ours(self)
+            recheck(self)
             self._looked = time.monotonic()
 
 
@@ -124,7 +120,7 @@ def _lock(fd: int, path: Path) -> None:
         raise
 
 
-def still_ours(image: Image, *, unwritten: bool = False) -> None:
+def recheck(image: Image, *, unwritten: bool = False) -> None:
     """Look once more, while we work on the image or have done so.
 
     With ``unwritten``, before we write to it, it has to be as it was opened.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 
-from . import loop, programs
+from ..util import loop, programs
+from ..util.errors import ProgramMissing
 from .access import Image
 from .partitions import Partition
 from .verify import check
@@ -24,7 +25,7 @@ def trim(point: str | os.PathLike[str]) -> None:
     """Discard what is free in the filesystem mounted on ``point``, as fstrim(8) does.
 
     :raises NotDiscarded: the kernel cannot
-    :raises programs.Missing: fstrim is not installed
+    :raises ProgramMissing: fstrim is not installed
     """
     done = programs.run("fstrim", "--", os.fspath(point))
     if done.returncode:
@@ -40,7 +41,7 @@ def discard(image: Image, partition: Partition) -> None:
 
     if os.geteuid() != 0:
         raise NotDiscarded(f"finding the free blocks of {partition.filesystem} needs root")
-    with contextlib.suppress(programs.Missing):  # the kernel looks at it itself
+    with contextlib.suppress(ProgramMissing):  # the kernel looks at it itself
         if wrong := check(image.fd, partition):
             raise NotDiscarded(wrong)
     length = partition.end - partition.start
@@ -53,7 +54,7 @@ def discard(image: Image, partition: Partition) -> None:
                 *("--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"),
                 *(partition.filesystem, options, image.path, point),
             )
-    except programs.Missing as missing:
+    except ProgramMissing as missing:
         raise NotDiscarded(str(missing)) from missing
     finally:
         loop.wait_until_detached(image.path)

@@ -20,7 +20,7 @@ FIEMAP_EXTENT_SHARED = 0x2000
 
 _HEADER = struct.Struct("=QQLLLL")  # start, length, flags, mapped extents, their count, reserved
 _EXTENT = struct.Struct("=QQQ16xL12x")  # logical, physical, length, flags
-_AT_ONCE = 1024
+_BATCH = 1024
 _NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EINVAL, errno.EBADR)
 
 
@@ -39,9 +39,9 @@ def extents(fd: int, size: int) -> Extents | None:
     """
     unwritten, shared = [], []
     position = 0
-    buffer = bytearray(_HEADER.size + _AT_ONCE * _EXTENT.size)
+    buffer = bytearray(_HEADER.size + _BATCH * _EXTENT.size)
     while position < size:
-        _HEADER.pack_into(buffer, 0, position, size - position, FIEMAP_FLAG_SYNC, 0, _AT_ONCE, 0)
+        _HEADER.pack_into(buffer, 0, position, size - position, FIEMAP_FLAG_SYNC, 0, _BATCH, 0)
         try:
             fcntl.ioctl(fd, FS_IOC_FIEMAP, buffer)
         except OSError as error:

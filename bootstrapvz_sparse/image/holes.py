@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from ..util.errors import Unsupported
 from .extents import Ranges, allocated
 
 FALLOC_FL_KEEP_SIZE = 0x01
@@ -29,14 +30,10 @@ _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int6
 _fallocate.restype = ctypes.c_int
 
 
-class NotSupported(Exception):
-    """The filesystem that the file lies on cannot do this."""
-
-
 def punch(fd: int, start: int, end: int) -> None:
     """Free the bytes from ``start`` up to ``end``: they read as zeros, the size stays.
 
-    :raises NotSupported: the filesystem cannot punch holes
+    :raises Unsupported: the filesystem cannot punch holes
     :raises OSError: any other failure, see fallocate(2): ENOSPC where a longer list of extents
         finds no room, EROFS, EPERM on immutable and append-only files, EIO
     """
@@ -48,7 +45,7 @@ def punch(fd: int, start: int, end: int) -> None:
         if number == errno.EINTR:
             continue
         if number in NOT_SUPPORTED:
-            raise NotSupported(f"punching holes: {os.strerror(number)}")
+            raise Unsupported(f"punching holes: {os.strerror(number)}")
         raise OSError(number, f"punching a hole at byte {start}: {os.strerror(number)}")
 
 
@@ -58,7 +55,7 @@ Watch = Callable[[], object]  # raises where the work is not to go on
 def punch_all(fd: int, ranges: Ranges, watch: Watch) -> None:
     """Punch ``ranges``; ``watch`` is called before each.
 
-    :raises NotSupported, OSError: as :func:`punch`; and what ``watch`` raises
+    :raises Unsupported, OSError: as :func:`punch`; and what ``watch`` raises
     """
     for start, end in ranges:
         watch()
@@ -71,7 +68,7 @@ def punching(fd: int, ranges: Ranges, watch: Watch) -> Iterator[None]:
 
     When the body fails or is interrupted, the range at hand is the last one.
 
-    :raises NotSupported, OSError: as :func:`punch_all`
+    :raises Unsupported, OSError: as :func:`punch_all`
     """
     stop = threading.Event()
     failures: list[Exception] = []
@@ -160,7 +157,7 @@ def probe(folder: Path) -> Capabilities:
             punch(fd, 0, PROBED // 2)
             os.fsync(fd)
             punched = allocated(os.fstat(fd)) < before
-        except NotSupported:
+        except Unsupported:
             punched = False
         return Capabilities(
             sparse=before < 2 * PROBED,
@@ -177,7 +174,7 @@ def probe_file(fd: int) -> Capabilities:
     try:
         punch(fd, end, end + 1)  # there is nothing
         punched = True
-    except NotSupported:
+    except Unsupported:
         punched = False
     return Capabilities(
         sparse=punched, punch=punched, report=punched, clone=False, block=os.fstatvfs(fd).f_frsize

@@ -8,15 +8,14 @@ import os
 import shutil
 from pathlib import Path
 
-from . import programs
-from .access import Refused
+from ..util import programs
+from ..util.errors import Refused, VerificationFailed
+from ..util.temporary import temporary
+from ..util.text import human
 from .extents import allocated, data, union
 from .holes import probe
-from .report import human
-from .temporary import temporary
-from .verify import Changed
 
-AT_ONCE = 1 << 20
+CHUNK_SIZE = 1 << 20
 
 
 def move(source: Path, destination: Path, *, verify: bool = True) -> list[str]:
@@ -26,7 +25,7 @@ def move(source: Path, destination: Path, *, verify: bool = True) -> list[str]:
     ``verify`` compared, before it gets its name and the source goes.
 
     :raises Refused: there is something already, no room, or cp fails
-    :raises Changed: the copy is not the same
+    :raises VerificationFailed: the copy is not the same
     :raises OSError: a file cannot be read or written
     """
     if os.path.lexists(destination):
@@ -90,14 +89,16 @@ def _copy(source: Path, fd: int) -> None:
 def _compare(first: Path, second: Path) -> None:
     """Read what is no hole of either file.
 
-    :raises Changed: they differ
+    :raises VerificationFailed: they differ
     """
     with first.open("rb", buffering=0) as a, second.open("rb", buffering=0) as b:
         size = os.fstat(a.fileno()).st_size
         written = union(data(a.fileno(), size), data(b.fileno(), size))
         for start, end in written:
-            for position in range(start, end, AT_ONCE):
-                length = min(AT_ONCE, end - position)
+            for position in range(start, end, CHUNK_SIZE):
+                length = min(CHUNK_SIZE, end - position)
                 chunks = (os.pread(file.fileno(), length, position) for file in (a, b))
                 if len(set(chunks)) > 1:
-                    raise Changed(f"{second} is not the same as {first} at byte {position}")
+                    raise VerificationFailed(
+                        f"{second} is not the same as {first} at byte {position}"
+                    )

@@ -7,16 +7,17 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from . import programs
-from .signature import signature
+from ..util import programs
+from ..util.errors import ProgramMissing
+from .blkid import signature
 
 SECTOR = 512
 READABLE = {"dos", "gpt", "PMBR"}  # in the words of blkid
 EXTENDED = {"5", "f", "85"}
 PROTECTIVE = "ee"
-MOST_PRIMARY = 4  # in an MBR; the numbers of logical partitions come next
+MAX_PRIMARY = 4  # in an MBR; the numbers of logical partitions come next
 BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"  # in a GPT
-MOST_LOGICAL = 256  # a chain that refers to itself would have no end
+MAX_LOGICAL = 256  # a chain that refers to itself would have no end
 
 
 class Partition(NamedTuple):
@@ -64,7 +65,7 @@ def read(fd: int, size: int) -> Table:
         if found.table not in READABLE:
             return Table("unknown", trouble=f"a partition table of type {found.table}")
         return _sfdisk(fd, size)
-    except programs.Missing as missing:
+    except ProgramMissing as missing:
         return Table("unknown", trouble=str(missing))
 
 
@@ -97,7 +98,7 @@ def _sfdisk(fd: int, size: int) -> Table:
         reserved = [(0, table["firstlba"] * SECTOR), ((table["lastlba"] + 1) * SECTOR, size)]
     else:
         records = list(_extended_boot_records(fd, entries))
-        logical = [p for p in partitions if p.number > MOST_PRIMARY]
+        logical = [p for p in partitions if p.number > MAX_PRIMARY]
         astray = [p for p in logical if not _inside(p, extended)]
         # the kernel and others would find others there
         if astray or (extended and len(records) != max(len(logical), 1)):
@@ -152,7 +153,7 @@ def _placed(
     def meets(start: int, end: int) -> bool:
         return partition.start < end and start < partition.end
 
-    logical = bool(extended) and partition.number > MOST_PRIMARY
+    logical = bool(extended) and partition.number > MAX_PRIMARY
     trouble = ""
     if partition.end > size:
         trouble = "it ends beyond the image"
@@ -173,7 +174,7 @@ def _extended_boot_records(fd: int, entries: list[dict[str, Any]]) -> Iterator[t
         if entry["type"] not in EXTENDED:
             continue
         first = sector = entry["start"]
-        for _ in range(MOST_LOGICAL):
+        for _ in range(MAX_LOGICAL):
             yield sector * SECTOR, (sector + 1) * SECTOR
             raw = os.pread(fd, SECTOR, sector * SECTOR)
             if len(raw) < SECTOR or raw[510:] != b"\x55\xaa":

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from . import programs
-from .access import Image, opened, still_ours
+from ..util.errors import ProgramMissing, VerificationFailed
+from ..util.temporary import remove_stale
+from ..util.text import human
+from .access import Image, opened, recheck
 from .extents import allocated, intersection, total
 from .methods import Job, choose
-from .prepare import capabilities, discard_free, prepare
-from .report import human
+from .reclaim import capabilities, discard_free, prepare
 from .scan import Progress, Scan
 from .survey import Plan
-from .temporary import remove_stale
-from .verify import Changed, Digest, check, compare
+from .verify import Digest, check, compare
 
 
 class Report(NamedTuple):
@@ -67,8 +67,8 @@ def sparsify(
     Can be interrupted at any point: each step leaves a valid image.
 
     :raises Refused: somebody else uses the image, or the method cannot be used
-    :raises NotSupported: no method can make files sparse where the image lies
-    :raises Changed: verification failed
+    :raises Unsupported: no method can make files sparse where the image lies
+    :raises VerificationFailed: verification failed
     :raises OSError: the image cannot be read or written
     """
     started = time.perf_counter()
@@ -86,7 +86,7 @@ def sparsify(
             scan = Scan(found, progress)
             scan(image.fd)
         else:
-            still_ours(image, unwritten=True)  # what was surveyed is what is there
+            recheck(image, unwritten=True)  # what was surveyed is what is there
             can = capabilities(image)
             job = Job(image, found, can, Scan(found), min_hole, tuple(command))
             chosen = choose(method, job)  # before anything is changed
@@ -98,7 +98,7 @@ def sparsify(
             with chosen.apply(job._replace(survey=found, scan=scan)) as result:
                 if verify:
                     verified = _verify(image, result, scan, mounted=chosen.mounts)
-                still_ours(image)
+                recheck(image)
     plan = Plan(found, scan.zero)
     after = before - plan.gain if dry_run else allocated(os.stat(image.path))
     if kept := total(intersection(found.shared, plan.holes)):
@@ -143,7 +143,7 @@ def _room(path: Path) -> int:
 def _verify(image: Image, fd: int, scan: Scan, *, mounted: bool) -> list[str]:
     """Prove that the file ``fd`` holds what the image held; what was proved, in words.
 
-    :raises Changed: it does not
+    :raises VerificationFailed: it does not
     """
     verified = []
     if mounted:
@@ -157,10 +157,10 @@ def _verify(image: Image, fd: int, scan: Scan, *, mounted: bool) -> list[str]:
             continue
         try:
             wrong = check(fd, region.partition)
-        except programs.Missing as reason:
+        except ProgramMissing as reason:
             image.notes.append(f"{region.partition}: not checked: {reason}")
             continue
         if wrong:
-            raise Changed(f"{region.partition}: {wrong}")
+            raise VerificationFailed(f"{region.partition}: {wrong}")
         verified.append(f"{region.partition}: {region.partition.filesystem} checks clean")
     return verified

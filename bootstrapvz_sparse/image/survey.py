@@ -19,7 +19,7 @@ from .extents import (
     union,
 )
 from .fiemap import extents
-from .filesystems import NotTrusted, Unneeded, unneeded
+from .filesystems import FreeSpace, UntrustedMetadata, unneeded
 from .partitions import Partition, Table
 
 
@@ -27,7 +27,7 @@ class Region(NamedTuple):
     """A partition, and what its filesystem does not need; ``trouble``: why nothing counts so."""
 
     partition: Partition
-    unneeded: Unneeded = Unneeded()
+    unneeded: FreeSpace = FreeSpace()
     trouble: str = ""
 
 
@@ -123,7 +123,7 @@ def _region(fd: int, partition: Partition, reclaim: bool) -> Region:
         return Region(partition)
     try:
         found = unneeded(partition.filesystem, fd, partition.start, partition.end)
-    except NotTrusted as reason:
+    except UntrustedMetadata as reason:
         return Region(partition, trouble=str(reason))
     return Region(partition, found)
 
@@ -194,7 +194,7 @@ class Plan:
 
     def _share(self, here: Ranges, region: Region | None) -> Share:
         survey = self.survey
-        unneeded = region.unneeded if region else Unneeded()
+        unneeded = region.unneeded if region else FreeSpace()
         never_written = intersection(survey.unwritten or [], here)
         written = intersection(survey.data, here)
         journal, swap, free = (

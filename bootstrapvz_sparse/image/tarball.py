@@ -15,18 +15,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from . import programs
-from .access import Refused, opened
-from .extents import Range, Ranges, data, difference, total, union
-from .report import human
-from .temporary import temporary
-from .verify import Changed
+from ..util import programs
+from ..util.errors import ProgramFailed, ProgramMissing, Refused, VerificationFailed
+from ..util.temporary import temporary
+from ..util.text import human
+from .access import opened
+from .extents import (
+    Range,
+    Ranges,
+    data,
+    difference,
+    total,
+    union,
+)
 from .zeros import zero_blocks
 
 NAME = "disk.raw"
 UNIT = 1 << 30  # of the size of a disk
 BLOCK = 512
-AT_ONCE = 1 << 20
+CHUNK_SIZE = 1 << 20
 COMPRESSORS = ("auto", "pigz", "gzip")
 LEVEL = 5  # of a Debian tree 0.6 % more than at 6, which takes half as long again
 
@@ -66,8 +73,8 @@ def write(image: Path, tarball: Path, *, compressor: str = "auto", level: int = 
     is pigz where it is installed; ``level`` is 1 to 9.
 
     :raises Refused: the image is no whole number of GiB, or a program fails
-    :raises Changed: the tarball does not hold what the image does
-    :raises programs.Missing: tar or the compressor is not installed
+    :raises VerificationFailed: the tarball does not hold what the image does
+    :raises ProgramMissing: tar or the compressor is not installed
     :raises OSError: the image cannot be read or the tarball not written
     """
     if os.path.isdir(tarball):
@@ -86,7 +93,7 @@ def write(image: Path, tarball: Path, *, compressor: str = "auto", level: int = 
     with temporary(tarball) as file:
         try:
             programs.pipe(tar, _compressor(compressor, level), file.fd)
-        except programs.Failed as failure:
+        except ProgramFailed as failure:
             raise Refused(f"{tarball} was not written: {failure}") from failure
         os.fsync(file.fd)
         os.fchmod(file.fd, 0o644)
@@ -106,7 +113,7 @@ def _compressor(name: str, level: int) -> list[str]:
         try:
             programs.find("pigz")
             name = "pigz"
-        except programs.Missing:
+        except ProgramMissing:
             name = "gzip"
     command = [name, "--no-name", "--stdout", f"-{level}"]
     if name == "pigz":
@@ -119,7 +126,7 @@ def check(tarball: Path, image: Path | None = None) -> Tarball:
     """Read ``tarball`` back as Compute Engine would; compare it with ``image`` where one is given.
 
     :raises Refused: it is not what Compute Engine takes; the text says what is wrong
-    :raises Changed: the image holds something else
+    :raises VerificationFailed: the image holds something else
     :raises OSError: it cannot be read
     """
     size = tarball.stat().st_size
@@ -166,7 +173,7 @@ def _unpacked(tarball: Path) -> Iterator[IO[bytes]]:
                 raise
             if reason:
                 # what lacks something is cut short, most often: gzip knows
-                while process.stdout.read(AT_ONCE):
+                while process.stdout.read(CHUNK_SIZE):
                     pass
             said = process.stderr.read().decode(errors="replace")
             if process.wait() != 0:
@@ -237,27 +244,29 @@ def _entries(raw: bytes) -> Iterator[Range]:
 def _contents(stream: IO[bytes], segments: Ranges) -> Iterator[tuple[int, bytes]]:
     """What is stored of the disk: positions and bytes."""
     for start, end in segments:
-        for position in range(start, end, AT_ONCE):
-            yield position, _read(stream, min(AT_ONCE, end - position))
+        for position in range(start, end, CHUNK_SIZE):
+            yield position, _read(stream, min(CHUNK_SIZE, end - position))
     _read(stream, -total(segments) % BLOCK)
 
 
 def _compare(stream: IO[bytes], disk: int, segments: Ranges, image: Path) -> None:
     """
-    :raises Changed: ``image`` is not the disk in the tarball
+    :raises VerificationFailed: ``image`` is not the disk in the tarball
     """
     with image.open("rb", buffering=0) as file:
         fd = file.fileno()
         size = os.fstat(fd).st_size
         if size != disk:
-            raise Changed(f"{image} has {size} bytes, and the disk in the tarball {disk}")
+            raise VerificationFailed(
+                f"{image} has {size} bytes, and the disk in the tarball {disk}"
+            )
         for position, chunk in _contents(stream, segments):
             if os.pread(fd, len(chunk), position) != chunk:
-                raise Changed(f"{image} differs from the tarball at byte {position}")
+                raise VerificationFailed(f"{image} differs from the tarball at byte {position}")
         left_out = difference(list(data(fd, size)), segments)
         block = os.fstatvfs(fd).f_frsize
         if difference(left_out, union(zero_blocks(fd, left_out, block))):
-            raise Changed(f"the tarball lacks something of {image}")
+            raise VerificationFailed(f"the tarball lacks something of {image}")
 
 
 def _end(stream: IO[bytes]) -> None:
@@ -268,4 +277,4 @@ def _end(stream: IO[bytes]) -> None:
     while marker:
         if marker.strip(b"\0"):
             raise Refused("it has more than one member")
-        marker = stream.read(AT_ONCE)
+        marker = stream.read(CHUNK_SIZE)

@@ -8,15 +8,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import loop, programs
-from .extents import complement, data, difference, intersection, total, union
+from ..util import loop, programs
+from ..util.errors import ProgramMissing, VerificationFailed
+from .extents import (
+    complement,
+    data,
+    difference,
+    intersection,
+    total,
+    union,
+)
 from .partitions import Partition
 from .survey import Survey
 from .zeros import zero_blocks
-
-
-class Changed(Exception):
-    """The image is not what it was; the text says where."""
 
 
 class Digest:
@@ -37,21 +41,21 @@ class Digest:
 def compare(fd: int, survey: Survey, before: Digest) -> None:
     """Read once more what was in use, now from the file ``fd``.
 
-    :raises Changed: something differs from what ``before`` has seen, or is no zero any more
+    :raises VerificationFailed: something differs from ``before``, or is not zero any more
     :raises OSError: the file cannot be read
     """
     size = os.fstat(fd).st_size
     if size != survey.size:
-        raise Changed(f"its size was {survey.size} bytes and is {size}")
+        raise VerificationFailed(f"its size was {survey.size} bytes and is {size}")
     after = Digest()
     for _ in zero_blocks(fd, survey.to_read, survey.block, survey.blank, seen=after.update):
         pass
     if after != before:
-        raise Changed("a byte in use changed")
+        raise VerificationFailed("a byte in use changed")
     were_holes = difference(complement(survey.data, size), survey.unneeded)
     filled = intersection(were_holes, data(fd, size))
     if total(union(zero_blocks(fd, filled, survey.block))) != total(filled):
-        raise Changed("a hole is no hole any more")
+        raise VerificationFailed("a hole is no hole any more")
 
 
 def check(fd: int, partition: Partition) -> str | None:
@@ -59,7 +63,7 @@ def check(fd: int, partition: Partition) -> str | None:
 
     None when it finds nothing. e2fsck(8), xfs_repair(8), btrfs-check(8), all read-only.
 
-    :raises programs.Missing: the checker is not installed, or cannot be run on a partition
+    :raises ProgramMissing: the checker is not installed, or cannot be run on a partition
     """
     kind, start = partition.filesystem, partition.start
     path = programs.same_file(fd)
@@ -68,7 +72,7 @@ def check(fd: int, partition: Partition) -> str | None:
         return _complaint("e2fsck", done)
     command = {"xfs": ("xfs_repair", "-n"), "btrfs": ("btrfs", "check", "--readonly")}.get(kind)
     if command is None:
-        raise programs.Missing(f"there is no checker for {kind or 'what is unknown'}")
+        raise ProgramMissing(f"there is no checker for {kind or 'what is unknown'}")
     if partition.number == 0:
         done = _run(command, path, fds=[fd])
     else:
@@ -106,7 +110,7 @@ def _complaint(program: str, done: subprocess.CompletedProcess[str]) -> str | No
 @contextmanager
 def _read_only_loop(fd: int, partition: Partition) -> Iterator[str]:
     if os.geteuid() != 0:
-        raise programs.Missing("checking a partition of this type needs root")
+        raise ProgramMissing("checking a partition of this type needs root")
     done = programs.run(
         "losetup",
         *("--find", "--show", "--read-only", "--offset", str(partition.start)),
@@ -115,7 +119,7 @@ def _read_only_loop(fd: int, partition: Partition) -> Iterator[str]:
         fds=[fd],
     )
     if done.returncode:
-        raise programs.Missing(f"losetup: {programs.last_line(done.stderr)}")
+        raise ProgramMissing(f"losetup: {programs.last_line(done.stderr)}")
     device = done.stdout.strip()
     try:
         yield device

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from . import programs
-from .access import Refused
-from .filesystems import NotTrusted, unneeded
+from ..util import programs
+from ..util.errors import Refused
+from .blkid import signature
+from .filesystems import UntrustedMetadata, unneeded
 from .partitions import Partition
-from .signature import signature
 from .verify import check
 
 
@@ -19,9 +19,9 @@ def zerofree(device: Path) -> None:
     ``device`` may be a file, too. zerofree itself asks for nothing: where a journal waits to be
     replayed, it destroys files without a word.
 
-    :raises NotTrusted: the filesystem is none of ext2, ext3, ext4, or not in order
+    :raises UntrustedMetadata: the filesystem is none of ext2, ext3, ext4, or not in order
     :raises Refused: zerofree fails
-    :raises programs.Missing: it, or e2fsck, is not installed
+    :raises ProgramMissing: it, or e2fsck, is not installed
     :raises OSError: the device cannot be read
     """
     fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
@@ -29,10 +29,10 @@ def zerofree(device: Path) -> None:
         size = os.lseek(fd, 0, os.SEEK_END)
         kind = signature(fd, 0, size).type
         if not kind.startswith("ext"):
-            raise NotTrusted(f"zerofree knows nothing of {kind or 'what is there'}")
+            raise UntrustedMetadata(f"zerofree knows nothing of {kind or 'what is there'}")
         unneeded(kind, fd, 0, size)
         if wrong := check(fd, Partition(0, 0, size, filesystem=kind)):
-            raise NotTrusted(wrong)
+            raise UntrustedMetadata(wrong)
     finally:
         os.close(fd)
     done = programs.run("zerofree", device)

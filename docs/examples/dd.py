@@ -6,27 +6,27 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bootstrapvz_sparse.image import programs
+from bootstrapvz_sparse.image.methods.external import program_missing, run
+from bootstrapvz_sparse.image.methods.free import reclaim
 from bootstrapvz_sparse.image.methods.job import Job, Method
-from bootstrapvz_sparse.image.methods.outside import lacks_program, run
-from bootstrapvz_sparse.image.methods.reclaim import reclaim
-from bootstrapvz_sparse.image.methods.second import (
-    lacks_holes,
-    lacks_room,
-    second_file,
+from bootstrapvz_sparse.image.replace import (
+    no_holes,
+    no_room,
+    replacement_file,
     size_of_copy,
 )
+from bootstrapvz_sparse.util import programs
 
 
 def lacks(job: Job) -> str | None:
-    return lacks_holes(job) or lacks_program("dd") or lacks_room(job.image, size_of_copy(job))
+    return no_holes(job) or program_missing("dd") or no_room(job.image, size_of_copy(job))
 
 
 @contextmanager
 def apply(job: Job) -> Iterator[int]:
     reclaim(job)
     image = job.image.fd
-    with second_file(job.image) as file:
+    with replacement_file(job.image) as file:
         source, copy = programs.same_file(image), programs.same_file(file.fd)
         options = ("bs=4096", "conv=sparse", "status=none")
         run("dd", f"if={source}", f"of={copy}", *options, fds=[image, file.fd])

@@ -21,9 +21,9 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from bootstrapvz_sparse.backings import BACKINGS
-from bootstrapvz_sparse.settings import Settings
-from bootstrapvz_sparse.validation import SCHEMA
+from bootstrapvz_sparse.plugin.backings import BACKINGS
+from bootstrapvz_sparse.plugin.settings import Settings
+from bootstrapvz_sparse.plugin.validation import SCHEMA
 
 Schema = dict[str, Any]
 SIZE = r"^\d+([KMGT]i?B|B)$"  # the pattern of sizes in the manifest

@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from bootstrapvz_sparse.backings import BACKINGS
+from bootstrapvz_sparse.plugin.backings import BACKINGS
 from tests.build.boot import boot
 from tests.build.tree import differences, tree
 

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import yaml
 
-import bootstrapvz_sparse.tasks
+import bootstrapvz_sparse.plugin.tasks
 from bootstrapvz_sparse import cli, upstream
+from bootstrapvz_sparse.plugin.validation import SCHEMA
 from bootstrapvz_sparse.upstream import registry
-from bootstrapvz_sparse.validation import SCHEMA
 from tests.docs.pages import DOCS
 from tests.unable import unable
 
@@ -97,8 +97,8 @@ def test_every_task() -> None:
     from bootstrapvz.base import Task
 
     tasks = set()
-    for module in pkgutil.iter_modules(bootstrapvz_sparse.tasks.__path__):
-        found = import_module(f"bootstrapvz_sparse.tasks.{module.name}")
+    for module in pkgutil.iter_modules(bootstrapvz_sparse.plugin.tasks.__path__):
+        found = import_module(f"bootstrapvz_sparse.plugin.tasks.{module.name}")
         for name, cls in inspect.getmembers(found, inspect.isclass):
             if issubclass(cls, Task) and cls.__module__ == found.__name__:
                 tasks.add(f"{module.name}.{name}")

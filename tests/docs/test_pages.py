@@ -103,7 +103,7 @@ def test_readme_has_every_setting() -> None:
     """Its table has the titles of the schema."""
     import yaml
 
-    from bootstrapvz_sparse.validation import SCHEMA
+    from bootstrapvz_sparse.plugin.validation import SCHEMA
 
     schema = yaml.safe_load(SCHEMA.read_text())
     keys = schema["properties"]["plugins"]["properties"]["sparse"]["properties"]

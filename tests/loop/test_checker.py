@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image import programs
 from bootstrapvz_sparse.image.extents import total
 from bootstrapvz_sparse.image.filesystems import ext
 from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.image.zerofree import zerofree
+from bootstrapvz_sparse.util import programs
+from bootstrapvz_sparse.util.errors import ProgramMissing
 from tests.e2fsprogs import check, debugfs
 from tests.loop.mounting import run
 from tests.xfsprogs import make as make_xfs
@@ -72,7 +73,7 @@ def test_zerofree_is_not_run_either(tmp_path: Path) -> None:
     image = make(tmp_path / "image", *WITHOUT_CHECKSUMS)
     swap_two_bits(image)
     before = image.read_bytes()
-    with pytest.raises(ext.NotTrusted, match="e2fsck: Block bitmap diff"):
+    with pytest.raises(ext.UntrustedMetadata, match="e2fsck: Block bitmap diff"):
         zerofree(image)
     assert image.read_bytes() == before
 
@@ -102,7 +103,7 @@ def test_without_a_checker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     def without(program: str) -> str:
         if program in ("e2fsck", "xfs_repair"):
-            raise programs.Missing(f"{program} is not installed")
+            raise ProgramMissing(f"{program} is not installed")
         return find(program)
 
     v4, v5 = tmp_path / "v4", tmp_path / "v5"

@@ -16,8 +16,8 @@ import pytest
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.builder.record import path_of
 from bootstrapvz_sparse.cli import main
-from bootstrapvz_sparse.image.temporary import temporary
 from bootstrapvz_sparse.upstream import partitions
+from bootstrapvz_sparse.util.temporary import temporary
 from tests.loop.mounting import attached, mounted
 from tests.loop.small import nothing_is_left
 from tests.loop.test_partition_mapper import changes
@@ -110,9 +110,9 @@ def cleaned(workspace: Path, capsys: pytest.CaptureFixture[str], *options: str) 
         ("bootstrapvz.common.tasks.volume", "Attach", "end"),
         MAP,
         ("bootstrapvz.common.tasks.filesystem", "MountSpecials", "end"),
-        ("bootstrapvz_sparse.tasks.scratch", "Unbind", "beginning"),
+        ("bootstrapvz_sparse.plugin.tasks.scratch", "Unbind", "beginning"),
         ("bootstrapvz.common.tasks.partitioning", "UnmapPartitions", "end"),
-        ("bootstrapvz_sparse.tasks.move", "MoveSparse", "beginning"),
+        ("bootstrapvz_sparse.plugin.tasks.move", "MoveSparse", "beginning"),
         ("bootstrapvz.common.tasks.workspace", "DeleteWorkspace", "end"),
     ],
     ids=lambda at: f"{at[1]}-{at[2]}",

@@ -22,7 +22,7 @@ import pytest
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.image.inspect import inspect
-from bootstrapvz_sparse.image.show import ROWS, block_map
+from bootstrapvz_sparse.render.text import ROWS, block_map
 from tests.loop.test_ext import fill, mke2fs
 from tests.nobody import as_nobody
 from tests.unable import unable

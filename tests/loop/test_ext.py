@@ -11,8 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.extents import Ranges, allocated, total, union
-from bootstrapvz_sparse.image.filesystems import NotTrusted, Unneeded, ext
+from bootstrapvz_sparse.image.extents import (
+    Ranges,
+    allocated,
+    total,
+    union,
+)
+from bootstrapvz_sparse.image.filesystems import FreeSpace, UntrustedMetadata, ext
 from bootstrapvz_sparse.image.sparsify import sparsify
 from tests.e2fsprogs import check, debugfs, mend
 from tests.loop.mounting import attached, run
@@ -106,7 +111,7 @@ def journal_of(path: Path) -> Ranges:
     return union((number * block, (number + 1) * block) for number in numbers)
 
 
-def read(path: Path, offset: int = 0) -> Unneeded:
+def read(path: Path, offset: int = 0) -> FreeSpace:
     with path.open("rb") as file:
         return ext.unneeded(file.fileno(), offset, path.stat().st_size)
 
@@ -198,7 +203,7 @@ def test_not_trusted(tmp_path: Path) -> None:
         bad = tmp_path / "bad"
         shutil.copy(good, bad)
         corrupt(bad, offset, content)
-        with pytest.raises(NotTrusted, match=message):
+        with pytest.raises(UntrustedMetadata, match=message):
             read(bad)
 
 
@@ -230,7 +235,7 @@ def test_every_checksum_is_asked(tmp_path: Path) -> None:
                 if not file.read(4)[3] & 0x18:
                     continue  # this journal has no checksums yet: the kernel adds them
         corrupt(bad, offset, bytes([byte ^ 1]))
-        with pytest.raises(NotTrusted, match=f"checksum of (the )?{what}"):
+        with pytest.raises(UntrustedMetadata, match=f"checksum of (the )?{what}"):
             read(bad)
 
 
@@ -244,7 +249,7 @@ def test_a_bitmap_that_gives_metadata_away(tmp_path: Path) -> None:
         file.seek(place)
         byte = file.read(1)[0]
     corrupt(image, place, bytes([byte & ~2]))  # the first descriptor block
-    with pytest.raises(NotTrusted, match="calls its metadata free"):
+    with pytest.raises(UntrustedMetadata, match="calls its metadata free"):
         read(image)
 
 

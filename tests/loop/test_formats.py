@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image import formats
-from bootstrapvz_sparse.image.access import Refused
+from bootstrapvz_sparse.image import convert as formats
+from bootstrapvz_sparse.image.convert import convert
 from bootstrapvz_sparse.image.extents import allocated
-from bootstrapvz_sparse.image.formats import convert
 from bootstrapvz_sparse.image.sparsify import sparsify
-from bootstrapvz_sparse.image.verify import Changed
+from bootstrapvz_sparse.util.errors import Refused, VerificationFailed
 from tests.loop.mounting import mounted, run
 from tests.loop.used import ZEROS, assert_holds, make_used
 
@@ -89,7 +88,7 @@ def test_a_conversion_that_loses_something(
                 file.write(b"more")
 
     monkeypatch.setattr(formats, "run", lossy)
-    with pytest.raises(Changed, match="[Mm]ismatch"):
+    with pytest.raises(VerificationFailed, match="[Mm]ismatch"):
         convert(image, "vdi")
     assert image.read_bytes() == content
     assert os.listdir(tmp_path) == [image.name]

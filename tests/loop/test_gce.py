@@ -16,7 +16,7 @@ from bootstrapvz.common.tasks import workspace
 from bootstrapvz.providers.gce.tasks import image as gce
 
 from bootstrapvz_sparse.cli import main
-from bootstrapvz_sparse.tasks import tarball
+from bootstrapvz_sparse.plugin.tasks import tarball
 from tests.loop.mounting import run
 from tests.loop.small import Failure, nothing_is_left
 from tests.manifests import write

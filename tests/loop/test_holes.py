@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image import loop
-from bootstrapvz_sparse.image.access import Refused
 from bootstrapvz_sparse.image.extents import allocated, total
-from bootstrapvz_sparse.image.holes import NotSupported, probe, punch
+from bootstrapvz_sparse.image.holes import probe, punch
 from bootstrapvz_sparse.image.inspect import inspect
 from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.util import loop
+from bootstrapvz_sparse.util.errors import Refused, Unsupported
 from tests.loop.mounting import attached, fill, mounted, run
 
 pytestmark = pytest.mark.loop
@@ -54,7 +54,7 @@ def test_a_filesystem_that_cannot(kind: str, tmp_path: Path) -> None:
         assert not can.sparse and not can.punch and not can.clone
         image = folder / "image"
         image.write_bytes(bytes(1 << 20))
-        with pytest.raises(NotSupported):
+        with pytest.raises(Unsupported):
             sparsify(image)
         assert image.read_bytes() == bytes(1 << 20)
 
@@ -108,7 +108,7 @@ def test_errors_are_told_apart(tmp_path: Path) -> None:
     with mounted("exfat", tmp_path, SIZE) as folder, (folder / "x").open("wb") as file:
         file.write(bytes(8192))
         file.flush()
-        with pytest.raises(NotSupported, match="punching holes"):
+        with pytest.raises(Unsupported, match="punching holes"):
             punch(file.fileno(), 0, 4096)
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.image import move as module
-from bootstrapvz_sparse.image.access import Refused
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.image.move import copy, move
-from bootstrapvz_sparse.image.verify import Changed
+from bootstrapvz_sparse.util.errors import Refused, VerificationFailed
 from tests.loop.mounting import fill, mounted
 from tests.nobody import NOBODY
 
@@ -103,7 +102,7 @@ def test_a_copy_that_is_not_the_same(
 
     with mounted("tmpfs", tmp_path, 320 * MIB) as folder:
         monkeypatch.setattr(module, "_copy", bad)
-        with pytest.raises(Changed, match=f"not the same .* at byte {40 * MIB}"):
+        with pytest.raises(VerificationFailed, match=f"not the same .* at byte {40 * MIB}"):
             move(image, folder / "there")
         assert os.listdir(folder) == []
         assert image.exists()

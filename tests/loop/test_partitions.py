@@ -16,8 +16,13 @@ import pytest
 
 from bootstrapvz_sparse.image.access import opened
 from bootstrapvz_sparse.image.extents import allocated, total
-from bootstrapvz_sparse.image.filesystems import Unneeded
-from bootstrapvz_sparse.image.partitions import SECTOR, Partition, Table, read
+from bootstrapvz_sparse.image.filesystems import FreeSpace
+from bootstrapvz_sparse.image.partitions import (
+    SECTOR,
+    Partition,
+    Table,
+    read,
+)
 from bootstrapvz_sparse.image.sparsify import sparsify
 from tests.e2fsprogs import check, debugfs
 from tests.loop.mounting import mounted, run
@@ -245,7 +250,7 @@ def test_the_place_of_grub_is_no_cause_for_a_remark(tmp_path: Path) -> None:
     report = sparsify(tmp_path / "whole", verify=True)
     assert report.notes == ()
     assert [bool(region.trouble) for region in report.plan.survey.regions] == [False, False]
-    assert report.plan.survey.regions[0].unneeded == Unneeded()
+    assert report.plan.survey.regions[0].unneeded == FreeSpace()
     with (tmp_path / "whole").open("rb") as file:
         file.seek(1 * MIB)
         assert file.read(10) == b"core image"

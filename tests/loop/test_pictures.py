@@ -14,7 +14,8 @@ import pytest
 
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated
-from bootstrapvz_sparse.image.report import Entry, Ledger, human
+from bootstrapvz_sparse.ledger.ledger import Entry, Ledger
+from bootstrapvz_sparse.util.text import human
 from tests.loop.test_ext import fill, mke2fs
 from tests.unable import unable
 

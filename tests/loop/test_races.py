@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.image import access, holes
-from bootstrapvz_sparse.image.access import Refused, opened
+from bootstrapvz_sparse.image.access import opened
 from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.util.errors import Refused
 from tests.loop.mounting import run
 from tests.loop.used import assert_holds, make_used
 
@@ -165,7 +166,7 @@ def test_a_file_that_others_hold_open_for_reading_is_no_obstacle(image: Path) ->
 def test_programs_end_with_us(tmp_path: Path) -> None:
     """Killed, we leave nobody who goes on writing."""
     script = (
-        "from bootstrapvz_sparse.image.programs import run\n"
+        "from bootstrapvz_sparse.util.programs import run\n"
         "print(run('sh', '-c', 'echo $$ >\"$1\"; exec sleep 60', 'sh', r'{}'))"
     ).format(tmp_path / "pid")
     with subprocess.Popen([sys.executable, "-c", script]) as process:

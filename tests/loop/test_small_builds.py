@@ -20,7 +20,7 @@ from bootstrapvz.base.manifest import Manifest
 
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated
-from bootstrapvz_sparse.tasks import scratch
+from bootstrapvz_sparse.plugin.tasks import scratch
 from tests.loop.mounting import run
 from tests.loop.small import Failure, nothing_is_left, tasks_of
 from tests.manifests import write

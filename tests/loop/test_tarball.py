@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.cli import main
-from bootstrapvz_sparse.image.access import Refused
 from bootstrapvz_sparse.image.extents import allocated, data
 from bootstrapvz_sparse.image.tarball import check, write
-from bootstrapvz_sparse.image.verify import Changed
+from bootstrapvz_sparse.util.errors import Refused, VerificationFailed
 from tests.loop.mounting import mounted, run
 from tests.unable import unable
 
@@ -212,10 +211,10 @@ def test_another_image(image: Path, tmp_path: Path, position: int) -> None:
     write(image, tarball)
     with image.open("r+b") as file:
         os.pwrite(file.fileno(), b"!", position)
-    with pytest.raises(Changed):
+    with pytest.raises(VerificationFailed):
         check(tarball, image)
     os.truncate(image, 2 * GIB)
-    with pytest.raises(Changed, match="and the disk in the tarball"):
+    with pytest.raises(VerificationFailed, match="and the disk in the tarball"):
         check(tarball, image)
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image import programs
-from bootstrapvz_sparse.image.access import Refused
 from bootstrapvz_sparse.image.sparsify import sparsify
-from bootstrapvz_sparse.image.temporary import remove_stale, temporary, temporary_folder
+from bootstrapvz_sparse.util import programs
+from bootstrapvz_sparse.util.errors import Refused
+from bootstrapvz_sparse.util.temporary import remove_stale, temporary, temporary_folder
 from tests.nobody import as_nobody
 
 LEAVING = """
 import os, sys
 from pathlib import Path
-from bootstrapvz_sparse.image.temporary import temporary, temporary_folder
+from bootstrapvz_sparse.util.temporary import temporary, temporary_folder
 with temporary(Path(sys.argv[1])) as file, temporary_folder(Path(sys.argv[1])) as folder:
     (folder / "in it").write_bytes(b"x")
     os.kill(os.getpid(), 9)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.filesystems import NotTrusted
+from bootstrapvz_sparse.image.filesystems import UntrustedMetadata
 from bootstrapvz_sparse.image.zerofree import zerofree
 from tests.e2fsprogs import debugfs
 from tests.loop.mounting import attached, run
@@ -45,7 +45,7 @@ def test_what_is_not_in_order_is_left_alone(tmp_path: Path, change: str, reason:
     image, _ = make_used("ext4", tmp_path, 64 * MIB)
     debugfs(image, change)
     before = content(image)
-    with pytest.raises(NotTrusted, match=reason), attached(image) as device:
+    with pytest.raises(UntrustedMetadata, match=reason), attached(image) as device:
         zerofree(Path(device))
     assert content(image) == before
 
@@ -53,12 +53,12 @@ def test_what_is_not_in_order_is_left_alone(tmp_path: Path, change: str, reason:
 def test_nothing_but_ext(tmp_path: Path) -> None:
     image, _ = make_used("xfs", tmp_path, 300 * MIB)
     before = content(image)
-    with pytest.raises(NotTrusted, match="zerofree knows nothing of xfs"):
+    with pytest.raises(UntrustedMetadata, match="zerofree knows nothing of xfs"):
         zerofree(image)
     assert content(image) == before
     with (tmp_path / "empty").open("wb") as file:
         file.truncate(MIB)
-    with pytest.raises(NotTrusted, match="zerofree knows nothing of what is there"):
+    with pytest.raises(UntrustedMetadata, match="zerofree knows nothing of what is there"):
         zerofree(tmp_path / "empty")
 
 

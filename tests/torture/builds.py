@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.builder.record import NAME, Record, path_of
-from bootstrapvz_sparse.image.temporary import temporary
 from bootstrapvz_sparse.upstream import partitions
+from bootstrapvz_sparse.util.temporary import temporary
 from tests.loop.mounting import attached, mounted
 from tests.manifests import write
 

@@ -18,13 +18,15 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from bootstrapvz_sparse.image.access import Refused
-from bootstrapvz_sparse.image.holes import NotSupported
 from bootstrapvz_sparse.image.inspect import inspect
-from bootstrapvz_sparse.image.programs import Missing
-from bootstrapvz_sparse.image.show import inspection_json, inspection_text, report_json, report_text
 from bootstrapvz_sparse.image.sparsify import sparsify
-from bootstrapvz_sparse.image.verify import Changed
+from bootstrapvz_sparse.render.text import (
+    inspection_json,
+    inspection_text,
+    report_json,
+    report_text,
+)
+from bootstrapvz_sparse.util.errors import ProgramMissing, Refused, Unsupported, VerificationFailed
 
 from . import pristine
 from .damage_ext import Ext
@@ -40,9 +42,9 @@ from .workers import Broken, spread
 IMAGES = 10_000
 LIMIT = 10  # seconds for the engine
 PATIENCE = 120  # for all others
-AT_ONCE = 500  # cases between which the judge sits
+CHUNK_SIZE = 500  # cases between which the judge sits
 MEMORY, ROOM = Path("/dev/shm"), 2 << 30
-ALLOWED = (Refused, NotSupported, Changed, Missing, OSError)
+ALLOWED = (Refused, Unsupported, VerificationFailed, ProgramMissing, OSError)
 KINDS: dict[str, type[Ext] | type[Xfs] | type[Swap]] = {"ext": Ext, "xfs": Xfs, "swap": Swap}
 
 # Why something was left alone, for the table of outcomes.
@@ -98,7 +100,7 @@ def run(job: Job, tally: Tally) -> None:
             if notes := inspect(base.states[0]).notes:
                 tally.failures.append(f"damage: {base.name}, undamaged: {'; '.join(notes)}")
         waiting = iter(numbers)
-        while batch := list(islice(waiting, AT_ONCE)):
+        while batch := list(islice(waiting, CHUNK_SIZE)):
             _batch(batch, bases, Path(folder), job, tally)
     tally.failures.sort()
 

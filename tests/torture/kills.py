@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bootstrapvz_sparse.cli import main as command
-from bootstrapvz_sparse.image import programs
 from bootstrapvz_sparse.image.methods import METHODS
+from bootstrapvz_sparse.util import programs
+from bootstrapvz_sparse.util.errors import ProgramMissing
 from tests.loop.mounting import mounted
 
 from .parts import Job, Tally
@@ -78,7 +79,7 @@ def _lack(method: str, job: Job) -> str:
         return "in the full form only"
     try:
         programs.find(method.removesuffix("-copy"))
-    except programs.Missing as missing:
+    except ProgramMissing as missing:
         return str(missing)
     return ""
 

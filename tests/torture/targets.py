@@ -8,13 +8,18 @@ from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 from bootstrapvz_sparse.image import partitions, tarball
-from bootstrapvz_sparse.image.access import Refused
-from bootstrapvz_sparse.image.filesystems import NotTrusted, ext, swap, xfs
+from bootstrapvz_sparse.image.blkid import Signature
+from bootstrapvz_sparse.image.filesystems import (
+    UntrustedMetadata,
+    ext,
+    swap,
+    xfs,
+)
 from bootstrapvz_sparse.image.filesystems.ext import free, journal, layout
-from bootstrapvz_sparse.image.filesystems.trust import Unneeded
+from bootstrapvz_sparse.image.filesystems.free_space import FreeSpace
 from bootstrapvz_sparse.image.filesystems.xfs import layout as xfs_layout
 from bootstrapvz_sparse.image.filesystems.xfs import log
-from bootstrapvz_sparse.image.signature import Signature
+from bootstrapvz_sparse.util.errors import Refused
 
 from .container import NO_CHECKSUMS, unpacked
 
@@ -54,13 +59,13 @@ def _checksums_pass() -> Iterator[None]:
         yield
 
 
-def _read(reader: Callable[[int, int, int], Unneeded], data: bytes) -> None:
+def _read(reader: Callable[[int, int, int], FreeSpace], data: bytes) -> None:
     with unpacked(data) as (flags, fd, size), ExitStack() as stack:
         if flags & NO_CHECKSUMS:
             stack.enter_context(_checksums_pass())
         try:
             found = reader(fd, 0, size)
-        except NotTrusted:
+        except UntrustedMetadata:
             return
         for ranges in (found.free, found.journal, found.swap):
             assert all(0 <= start < end <= size for start, end in ranges), ranges

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from bootstrapvz_sparse.builder import console
-from bootstrapvz_sparse.builder.run import _cause
+from bootstrapvz_sparse.builder.session import _cause
 
 
 class Clock:
@@ -46,7 +46,7 @@ def test_tasks_and_their_times(clock: Clock) -> None:
     handler.handle(record("bootstrapvz.common.tasks.image", logging.INFO, "moved to x"))
     clock.now = 48
     handler.handle(record(console.TASKS, logging.INFO, "Showing"))
-    handler.handle(record("bootstrapvz_sparse.tasks.ledger", logging.INFO, "a table"))
+    handler.handle(record("bootstrapvz_sparse.plugin.tasks.ledger", logging.INFO, "a table"))
     handler.finish()
     handler.finish()
     assert stream.getvalue().splitlines() == [

@@ -34,7 +34,7 @@ from bootstrapvz.common.tasks import (  # noqa: E402
 from bootstrapvz.common.tasks import host as upstream_host  # noqa: E402
 from bootstrapvz.providers.gce.tasks import image as gce  # noqa: E402
 
-from bootstrapvz_sparse.tasks import (  # noqa: E402
+from bootstrapvz_sparse.plugin.tasks import (  # noqa: E402
     create,
     host,
     ledger,

@@ -11,18 +11,33 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bootstrapvz_sparse.image.cells import cell_size, cells
-from bootstrapvz_sparse.image.chart import chart
-from bootstrapvz_sparse.image.drawing import FILLS, WIDTH, shortened
 from bootstrapvz_sparse.image.extents import Ranges, total
-from bootstrapvz_sparse.image.filesystems import Unneeded
+from bootstrapvz_sparse.image.filesystems import FreeSpace
 from bootstrapvz_sparse.image.inspect import Inspection
-from bootstrapvz_sparse.image.markup import html_text, svg_text
-from bootstrapvz_sparse.image.page import inspections_page, ledger_page
 from bootstrapvz_sparse.image.partitions import Partition, Table
-from bootstrapvz_sparse.image.picture import CELLS, COLUMNS, TILE, on_disk, parts, picture, totals
-from bootstrapvz_sparse.image.report import Entry, Ledger, Malformed, human, load
-from bootstrapvz_sparse.image.survey import KINDS, Plan, Region, Survey
+from bootstrapvz_sparse.image.survey import (
+    KINDS,
+    Plan,
+    Region,
+    Survey,
+)
+from bootstrapvz_sparse.ledger.ledger import Entry, Ledger, load
+from bootstrapvz_sparse.render.cells import cell_size, cells
+from bootstrapvz_sparse.render.drawing import FILLS, WIDTH, shortened
+from bootstrapvz_sparse.render.html import inspections_page, ledger_page
+from bootstrapvz_sparse.render.image_svg import (
+    CELLS,
+    COLUMNS,
+    TILE,
+    on_disk,
+    parts,
+    picture,
+    totals,
+)
+from bootstrapvz_sparse.render.ledger_svg import chart
+from bootstrapvz_sparse.render.markup import html_text, svg_text
+from bootstrapvz_sparse.util.errors import InvalidReport
+from bootstrapvz_sparse.util.text import human
 
 MIB, GIB = 1 << 20, 1 << 30
 SVG = "{http://www.w3.org/2000/svg}"
@@ -47,8 +62,8 @@ def made(size: int, regions: list[Region], data: Ranges, **more: Ranges) -> Insp
 
 def everything() -> Inspection:
     """All kinds, three partitions, bytes outside of them, and names that are markup."""
-    root = Unneeded(free=[(40 * MIB, 60 * MIB)], journal=[(60 * MIB, 62 * MIB)], swap=[])
-    swap = Unneeded(free=[], journal=[], swap=[(20 * MIB + 4096, 30 * MIB)])
+    root = FreeSpace(free=[(40 * MIB, 60 * MIB)], journal=[(60 * MIB, 62 * MIB)], swap=[])
+    swap = FreeSpace(free=[], journal=[], swap=[(20 * MIB + 4096, 30 * MIB)])
     return made(
         100 * MIB,
         [
@@ -86,7 +101,7 @@ def test_before_and_after_add_up() -> None:
 
 
 def test_what_cannot_become_a_hole_stays() -> None:
-    free = Unneeded(free=[(1000, 9000)], journal=[], swap=[])
+    free = FreeSpace(free=[(1000, 9000)], journal=[], swap=[])
     region = Region(Partition(0, 0, 12288, filesystem="ext4"), free)
     _, after = totals(parts(made(12288, [region], data=[(0, 12288)])))
     assert (after["free"], after["hole"]) == (8000 - 4096, 4096)
@@ -168,7 +183,7 @@ def test_big_images_make_small_files(size: int) -> None:
     edges = sorted(numbers.sample(range(0, size, 4096), 20000))
     data = list(zip(edges[::2], edges[1::2]))
     free = [(start, (start + end) // 8192 * 4096) for start, end in data[::2]]
-    region = Region(Partition(0, 0, size, filesystem="ext4"), Unneeded(sorted(free), [], []))
+    region = Region(Partition(0, 0, size, filesystem="ext4"), FreeSpace(sorted(free), [], []))
     assert len(svg_text(picture(made(size, [region], data)))) < 100_000
     cell = cell_size(size, 4096, CELLS)
     regular = [(start, start + cell) for start in range(0, size, 2 * cell)]  # each cell differs
@@ -268,15 +283,15 @@ def test_the_report_is_read_again() -> None:
     ],
 )
 def test_what_is_no_report(text: bytes) -> None:
-    with pytest.raises(Malformed, match="is not the report of a build"):
+    with pytest.raises(InvalidReport, match="is not the report of a build"):
         load(text)
 
 
 def test_reports_of_another_version() -> None:
     document = {**book().json("x"), "version": 2}
-    with pytest.raises(Malformed, match="version 2"):
+    with pytest.raises(InvalidReport, match="version 2"):
         load(json.dumps(document).encode())
     document = book().json("x")
     document["stages"][0]["allocated"] = -1
-    with pytest.raises(Malformed):
+    with pytest.raises(InvalidReport):
         load(json.dumps(document).encode())

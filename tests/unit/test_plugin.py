@@ -15,14 +15,15 @@ import jsonschema
 import pytest
 
 from bootstrapvz_sparse import upstream
-from bootstrapvz_sparse.image.peak import INTERVAL, Peak
-from bootstrapvz_sparse.image.report import Ledger, human
+from bootstrapvz_sparse.ledger.ledger import Ledger
+from bootstrapvz_sparse.ledger.peak import INTERVAL, Peak
+from bootstrapvz_sparse.util.text import human
 
 upstream.install()
 
 from bootstrapvz.common.exceptions import TaskError  # noqa: E402
 
-from bootstrapvz_sparse.tasks import create, host, ledger  # noqa: E402
+from bootstrapvz_sparse.plugin.tasks import create, host, ledger  # noqa: E402
 
 SCHEMA = Path(__file__).parent.parent.parent / "docs" / "ledger.schema.json"
 

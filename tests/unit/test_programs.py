@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.programs import SYSTEM_FOLDERS, Missing, find, search_path
+from bootstrapvz_sparse.util.errors import ProgramMissing
+from bootstrapvz_sparse.util.programs import SYSTEM_FOLDERS, find, search_path
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_not_from_a_folder_that_anybody_can_write(
 ) -> None:
     folder.chmod(mode)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin")
-    with pytest.raises(Missing, match="a-program is not installed"):
+    with pytest.raises(ProgramMissing, match="a-program is not installed"):
         find("a-program")
 
 
@@ -40,7 +41,7 @@ def test_not_from_a_folder_that_anybody_can_write(
 def test_not_from_wherever_we_are(path: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder if path != "bin" else folder.parent)
     monkeypatch.setenv("PATH", f"{path}:/usr/bin")
-    with pytest.raises(Missing, match="a-program is not installed"):
+    with pytest.raises(ProgramMissing, match="a-program is not installed"):
         find("a-program")
 
 

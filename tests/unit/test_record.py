@@ -10,7 +10,13 @@ import pytest
 
 from bootstrapvz_sparse.builder import clean as cleaning
 from bootstrapvz_sparse.builder import leftovers, record
-from bootstrapvz_sparse.builder.record import Invalid, Record, Running, path_of, take
+from bootstrapvz_sparse.builder.record import (
+    Invalid,
+    Record,
+    Running,
+    path_of,
+    take,
+)
 from bootstrapvz_sparse.upstream import partitions
 
 

@@ -7,7 +7,12 @@ import signal
 
 import pytest
 
-from bootstrapvz_sparse.signals import ENDING, first_one_interrupts, handlers, held_back
+from bootstrapvz_sparse.util.signals import (
+    ENDING,
+    defer_signals,
+    handlers,
+    interrupt_once,
+)
 
 
 def send(number: signal.Signals) -> None:
@@ -16,7 +21,7 @@ def send(number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", ENDING)
 def test_the_first_one_interrupts(number: signal.Signals) -> None:
-    with handlers(signal.SIG_DFL, *ENDING), first_one_interrupts():
+    with handlers(signal.SIG_DFL, *ENDING), interrupt_once():
         for _ in range(2):  # the next one that comes when all of it is done is a first one again
             undone = False
             with pytest.raises(KeyboardInterrupt, match=number.name):
@@ -38,7 +43,7 @@ def test_the_first_one_interrupts(number: signal.Signals) -> None:
 def test_other_errors_are_interrupted() -> None:
     with (
         handlers(signal.SIG_DFL, *ENDING),
-        first_one_interrupts(),
+        interrupt_once(),
         pytest.raises(KeyboardInterrupt),
     ):
         try:
@@ -49,7 +54,7 @@ def test_other_errors_are_interrupted() -> None:
 
 def test_what_was_ignored_before_is_ignored() -> None:
     """As by nohup(1), and in the background of a shell."""
-    with handlers(signal.SIG_IGN, signal.SIGHUP, signal.SIGINT), first_one_interrupts():
+    with handlers(signal.SIG_IGN, signal.SIGHUP, signal.SIGINT), interrupt_once():
         send(signal.SIGHUP)
         send(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
@@ -60,9 +65,9 @@ def test_held_back() -> None:
     done = False
     with (
         handlers(signal.SIG_DFL, *ENDING),
-        first_one_interrupts(),
+        interrupt_once(),
         pytest.raises(KeyboardInterrupt),
-        held_back(),
+        defer_signals(),
     ):
         send(signal.SIGTERM)
         done = True

@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 
-from bootstrapvz_sparse import validation
-from bootstrapvz_sparse.backings import BACKINGS
-from bootstrapvz_sparse.settings import Settings
+from bootstrapvz_sparse.plugin import validation
+from bootstrapvz_sparse.plugin.backings import BACKINGS
+from bootstrapvz_sparse.plugin.settings import Settings
 from tests.manifests import SMALL
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from ..access import Refused
-from ..holes import NotSupported
+from ...util.errors import Refused, Unsupported
 from .job import Job, Method
 
 # Each is a module of this package, "-" being "_", which is loaded when it is asked for.
@@ -31,7 +30,7 @@ def choose(name: str, job: Job) -> Method:
 
     The reason of a choice goes to the notes of the image.
 
-    :raises NotSupported: no method of ``auto`` can do it here
+    :raises Unsupported: no method of ``auto`` can do it here
     :raises Refused: the method that was asked for cannot do it here
     """
     if name != "auto":
@@ -50,7 +49,7 @@ def choose(name: str, job: Job) -> Method:
                 job.image.notes.append(f"{method.name} is used: {'; '.join(reasons)}")
             return method
         reasons.append(f"{method.name}: {reason}")
-    raise NotSupported("; ".join(reasons))
+    raise Unsupported("; ".join(reasons))
 
 
 def load(name: str) -> Method:

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..access import lend
+from .external import program_missing, run
+from .free import reclaim
 from .job import Job, Method
-from .outside import lacks_program, run
-from .reclaim import reclaim
 
 
 def lacks(job: Job) -> str | None:
     if not job.command:
         return "no command is named"
-    return lacks_program(job.command[0])
+    return program_missing(job.command[0])
 
 
 @contextmanager

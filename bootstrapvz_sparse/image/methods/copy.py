@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
+from ..replace import no_holes, no_room, size_of_copy
+from .external import copied, program_missing
 from .job import Job, Method
-from .outside import copied, lacks_program
-from .second import lacks_holes, lacks_room, size_of_copy
 
 
 def lacks(job: Job) -> str | None:
-    return lacks_holes(job) or lacks_program("cp") or lacks_room(job.image, size_of_copy(job))
+    return no_holes(job) or program_missing("cp") or no_room(job.image, size_of_copy(job))
 
 
 def apply(job: Job) -> AbstractContextManager[int]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .. import programs
+from ...util import programs
+from .external import program_missing, run
+from .free import reclaim
 from .job import Job, Method
-from .outside import lacks_program, run
-from .punch import lacks as lacks_punching
-from .reclaim import reclaim
+from .punch import lacks as no_punching
 
 
 def lacks(job: Job) -> str | None:
-    return lacks_punching(job) or lacks_program("fallocate")
+    return no_punching(job) or program_missing("fallocate")
 
 
 @contextmanager

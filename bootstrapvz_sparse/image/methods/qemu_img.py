@@ -5,19 +5,19 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from ..access import lend
+from ..replace import no_holes, no_room, size_of_copy
+from .external import copied, program_missing
 from .job import Job, Method
-from .outside import copied, lacks_program
-from .second import lacks_holes, lacks_room, size_of_copy
 
 SMALLEST_HOLE = "4k"
 
 
 def lacks(job: Job) -> str | None:
-    if reason := lacks_holes(job):
+    if reason := no_holes(job):
         return reason
     if job.image.size % 512:
         return "qemu-img would round the size of the image up to whole sectors"
-    return lacks_program("qemu-img") or lacks_room(job.image, size_of_copy(job))
+    return program_missing("qemu-img") or no_room(job.image, size_of_copy(job))
 
 
 def apply(job: Job) -> AbstractContextManager[int]:

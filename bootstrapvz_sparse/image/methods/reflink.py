@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .. import programs
+from ...util import programs
+from ..replace import no_room, replacement_file
+from .external import program_missing, run
 from .job import Job, Method
-from .outside import lacks_program, run
-from .punch import lacks as lacks_punching
+from .punch import lacks as no_punching
 from .punch import punch_file
-from .second import lacks_room, second_file
 
 
 def lacks(job: Job) -> str | None:
     if not job.can.clone:
         return "files cannot be cloned here"
-    return lacks_punching(job) or lacks_program("cp") or lacks_room(job.image, 0)
+    return no_punching(job) or program_missing("cp") or no_room(job.image, 0)
 
 
 @contextmanager
 def apply(job: Job) -> Iterator[int]:
     image = job.image.fd
-    with second_file(job.image) as file:
+    with replacement_file(job.image) as file:
         places = programs.same_file(image), programs.same_file(file.fd)
         run("cp", "--reflink=always", "--", *places, fds=[image, file.fd])
         punch_file(file.fd, job)

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..access import lend
+from .external import program_missing, run
+from .free import reclaim
 from .job import Job, Method
-from .outside import lacks_program, run
-from .punch import lacks as lacks_punching
-from .reclaim import reclaim
+from .punch import lacks as no_punching
 
 
 def lacks(job: Job) -> str | None:
-    return lacks_punching(job) or lacks_program("virt-sparsify")
+    return no_punching(job) or program_missing("virt-sparsify")
 
 
 @contextmanager

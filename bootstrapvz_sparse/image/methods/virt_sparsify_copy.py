@@ -6,19 +6,19 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ...util.temporary import temporary_folder
 from ..access import lend
-from ..temporary import temporary_folder
+from ..replace import no_holes, no_room, replacement_file
+from .external import program_missing, run
+from .free import reclaim
 from .job import Job, Method
-from .outside import lacks_program, run
-from .reclaim import reclaim
-from .second import lacks_holes, lacks_room, second_file
 
 
 def lacks(job: Job) -> str | None:
-    if reason := lacks_holes(job):
+    if reason := no_holes(job):
         return reason
     # it may fill all that is free with zeros before it copies
-    return lacks_program("virt-sparsify") or lacks_room(job.image, job.image.size)
+    return program_missing("virt-sparsify") or no_room(job.image, job.image.size)
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def apply(job: Job) -> Iterator[int]:
     reclaim(job)
     lend(job.image)
     # its own overlay goes with the folder even where it is killed
-    with second_file(job.image) as file, temporary_folder(job.image.path) as space:
+    with replacement_file(job.image) as file, temporary_folder(job.image.path) as space:
         run(
             "virt-sparsify",
             *("--quiet", "--format", "raw", "--convert", "raw"),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image import loop
 from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.util import loop
 from tests.e2fsprogs import debugfs
 from tests.loop.methods.common import (
     IMAGE,

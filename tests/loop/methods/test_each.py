@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.access import Refused
 from bootstrapvz_sparse.image.extents import allocated, data, total
-from bootstrapvz_sparse.image.holes import NotSupported, probe
+from bootstrapvz_sparse.image.holes import probe
 from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.image.survey import survey
+from bootstrapvz_sparse.util.errors import Refused, Unsupported
 from tests.loop.methods.common import (
     EXTENTS,
     IMAGE,
@@ -109,11 +109,11 @@ def test_free_blocks_are_zeros_to_others(
 def test_no_holes_at_all(make: Callable[..., Path]) -> None:
     image = make("exfat")
     before = content(image), image.stat()
-    with pytest.raises(NotSupported, match=r"^punch: .*; copy: files cannot have holes here$"):
+    with pytest.raises(Unsupported, match=r"^punch: .*; copy: files cannot have holes here$"):
         sparsify(image)
     for method in OTHERS:
         if method != "command":  # whose program may know better
-            with pytest.raises((Refused, NotSupported), match="files cannot|holes cannot"):
+            with pytest.raises((Refused, Unsupported), match="files cannot|holes cannot"):
                 sparsify(image, method=method)
     assert (content(image), image.stat().st_mtime_ns) == (before[0], before[1].st_mtime_ns)
     assert list(image.parent.iterdir()) == [image]

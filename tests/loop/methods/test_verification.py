@@ -14,7 +14,8 @@ from bootstrapvz_sparse.image.extents import allocated, data, difference
 from bootstrapvz_sparse.image.scan import Scan
 from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.image.survey import survey
-from bootstrapvz_sparse.image.verify import Changed, Digest, compare
+from bootstrapvz_sparse.image.verify import Digest, compare
+from bootstrapvz_sparse.util.errors import VerificationFailed
 from tests.e2fsprogs import debugfs
 from tests.loop.methods.common import (
     IMAGE,
@@ -75,5 +76,5 @@ def test_the_checker_is_asked(make: Callable[..., Path]) -> None:
         compare(file.fileno(), found, scan.digest)
     debugfs(image, "setb 3000 1")
     script = 'debugfs -w -R "clri <13>" "$1"'
-    with pytest.raises(Changed):
+    with pytest.raises(VerificationFailed):
         sparsify(image, method="command", command=["sh", "-c", script, "sh"], verify=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.access import Refused
 from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.util.errors import Refused
 from tests.loop.methods.common import (
     IMAGE,
     MIB,

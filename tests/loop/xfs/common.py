@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.image.extents import Ranges
-from bootstrapvz_sparse.image.filesystems import NotTrusted, xfs
+from bootstrapvz_sparse.image.filesystems import UntrustedMetadata, xfs
 from tests.loop.mounting import run
 
 V5 = {
@@ -66,7 +66,7 @@ def read(path: Path, offset: int = 0) -> Ranges:
 
 
 def refusal(path: Path, end: int | None = None) -> str:
-    with path.open("rb") as file, pytest.raises(NotTrusted) as caught:
+    with path.open("rb") as file, pytest.raises(UntrustedMetadata) as caught:
         xfs.unneeded(file.fileno(), 0, path.stat().st_size if end is None else end)
     return str(caught.value)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.filesystems import NotTrusted
+from bootstrapvz_sparse.image.filesystems import UntrustedMetadata
 from tests.loop.mounting import run
 from tests.loop.xfs.common import (
     NO_KIND,
@@ -205,7 +205,7 @@ def test_snapshots_while_it_is_in_use(tmp_path: Path) -> None:
                     run("cp", image, snapshot)
                     try:
                         free = read(snapshot)
-                    except NotTrusted:
+                    except UntrustedMetadata:
                         refused += 1
                         continue
                     trusted += 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.image.extents import union
-from bootstrapvz_sparse.image.filesystems import NotTrusted, xfs
+from bootstrapvz_sparse.image.filesystems import UntrustedMetadata, xfs
 from tests.loop.xfs.common import (
     KINDS,
     NO_KIND,
@@ -168,7 +168,7 @@ def test_single_bits(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         write(image, place, bytes([byte[0] ^ 1 << chance.randrange(8)]))
         try:
             assert read(image) == free
-        except NotTrusted:
+        except UntrustedMetadata:
             refused += 1
         write(image, place, byte)
     assert read(image) == free
@@ -186,7 +186,7 @@ def test_truncated(tmp_path: Path) -> None:
         os.truncate(short, length)
         assert refusal(short)
         # cut off behind the last metadata, and the partition table does not know
-        with contextlib.suppress(NotTrusted), short.open("rb") as file:
+        with contextlib.suppress(UntrustedMetadata), short.open("rb") as file:
             assert xfs.unneeded(file.fileno(), 0, size).free == read(image)
     os.truncate(copy(image, short), size // 2)
     assert refusal(short, size) == "the image ends within its metadata"

@@ -5,7 +5,7 @@ from bootstrapvz.common import phases
 from bootstrapvz.common.tasks import volume
 from bootstrapvz.common.tools import log_check_call
 
-from bootstrapvz_sparse.tasks.sparsify import Sparsify
+from bootstrapvz_sparse.plugin.tasks.sparsify import Sparsify
 
 
 class KeepBefore(Task):

@@ -9,7 +9,7 @@ blocks agrees. All numbers are little endian, but for those of the journal.
 from __future__ import annotations
 
 from ...extents import intersection
-from ..trust import NotTrusted, Unneeded
+from ..free_space import FreeSpace, UntrustedMetadata
 from .free import free_blocks
 from .journal import journal_log
 from .layout import Filesystem
@@ -17,19 +17,19 @@ from .layout import Filesystem
 __all__ = ["unneeded"]
 
 
-def unneeded(fd: int, start: int, end: int) -> Unneeded:
+def unneeded(fd: int, start: int, end: int) -> FreeSpace:
     """What the ext2/3/4 filesystem between the bytes ``start`` and ``end`` of the image can lose.
 
     Reads superblock, group descriptors, block bitmaps, and where the journal lies; nothing else.
 
-    :raises NotTrusted: something does not agree; the text says what
+    :raises UntrustedMetadata: something does not agree; the text says what
     """
     filesystem = Filesystem(fd, start, end)
     free = free_blocks(filesystem)
     journal = journal_log(filesystem)
     if intersection(free, journal):
-        raise NotTrusted("blocks of its journal are called free")
-    return Unneeded(
+        raise UntrustedMetadata("blocks of its journal are called free")
+    return FreeSpace(
         free=filesystem.to_bytes(free),
         journal=filesystem.to_bytes(journal),
         checksums=filesystem.metadata_csum,

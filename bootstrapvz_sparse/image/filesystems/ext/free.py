@@ -6,9 +6,14 @@ import bisect
 import re
 from collections.abc import Iterator
 
-from ...extents import Range, Ranges, complement, union
+from ...extents import (
+    Range,
+    Ranges,
+    complement,
+    union,
+)
 from ..checksums import crc32c
-from ..trust import NotTrusted
+from ..free_space import UntrustedMetadata
 from .layout import BLOCK_UNINIT, Filesystem, Group
 
 
@@ -25,17 +30,17 @@ def free_blocks(fs: Filesystem) -> Ranges:
         else:
             found = _unset(fs, group, bitmap, first, last)
             if _overlap(found, fs.metadata, starts):
-                raise NotTrusted(f"group {group.number} calls its metadata free")
+                raise UntrustedMetadata(f"group {group.number} calls its metadata free")
         clusters = sum(-(-(end - start) // fs.cluster) for start, end in found)
         if clusters != group.free:
-            raise NotTrusted(
+            raise UntrustedMetadata(
                 f"group {group.number} has {clusters} free clusters in its bitmap and "
                 f"{group.free} in its descriptor"
             )
         counted += clusters
         free += found
     if counted * fs.cluster != fs.free:  # the superblock counts blocks
-        raise NotTrusted(
+        raise UntrustedMetadata(
             f"{counted * fs.cluster} blocks are free, and the superblock says {fs.free}"
         )
     return union(free)
@@ -69,7 +74,7 @@ def _unset(fs: Filesystem, group: Group, bitmap: bytes, first: int, last: int) -
         if fs.descriptor < 64:
             expected &= 0xFFFF
         if expected != group.bitmap_checksum:
-            raise NotTrusted(f"wrong checksum of the block bitmap of group {group.number}")
+            raise UntrustedMetadata(f"wrong checksum of the block bitmap of group {group.number}")
     clusters = -(-(last - first) // fs.cluster)
     return [
         (first + start * fs.cluster, min(first + end * fs.cluster, last))

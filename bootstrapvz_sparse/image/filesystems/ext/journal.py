@@ -8,13 +8,13 @@ from itertools import islice
 
 from ...extents import Ranges, intersection, union
 from ..checksums import crc32c
-from ..trust import NotTrusted
+from ..free_space import UntrustedMetadata
 from .layout import Filesystem
 
 JOURNAL_INODE = 8
 INODE_USES_EXTENTS = 0x80000  # i_flags
 EXTENT_MAGIC = 0xF30A
-MOST_EXTENTS = 1 << 20  # a tree that refers to itself would have no end
+MAX_EXTENTS = 1 << 20  # a tree that refers to itself would have no end
 UNWRITTEN = 32768  # ee_len above this: that many less, and not written yet
 
 JOURNAL_MAGIC = 0xC03B3998
@@ -33,32 +33,32 @@ def journal_log(fs: Filesystem) -> Ranges:
     if fs.journal_inode == 0:
         return []  # none, or on another device
     if fs.journal_inode != JOURNAL_INODE:
-        raise NotTrusted("its journal is an unknown inode")
+        raise UntrustedMetadata("its journal is an unknown inode")
     extents = _journal_extents(fs, fs.journal_inode)
     if not extents:
-        raise NotTrusted("its journal has no blocks")
+        raise UntrustedMetadata("its journal has no blocks")
     raw = fs.read_block(extents[0][1])[:1024]
     magic, kind, _, block, length, first, _, log_start, error = struct.unpack_from(">9I", raw)
     if magic != JOURNAL_MAGIC or kind not in JOURNAL_SUPERBLOCKS or block != fs.block:
-        raise NotTrusted("its journal has no superblock")
+        raise UntrustedMetadata("its journal has no superblock")
     if log_start or error:
-        raise NotTrusted("its journal is not empty, or has an error")
+        raise UntrustedMetadata("its journal is not empty, or has an error")
     features = int.from_bytes(raw[0x28:0x2C], "big") if kind == 4 else 0
     if features & ~KNOWN_JOURNAL:
-        raise NotTrusted(f"its journal has unknown features: {features:#x}")
+        raise UntrustedMetadata(f"its journal has unknown features: {features:#x}")
     if features & JOURNAL_CSUM:
         expected = crc32c(raw[:0xFC] + bytes(4) + raw[0x100:])
         if expected != int.from_bytes(raw[0xFC:0x100], "big"):
-            raise NotTrusted("wrong checksum of the superblock of the journal")
+            raise UntrustedMetadata("wrong checksum of the superblock of the journal")
     if length > sum(count for _, _, count in extents):
-        raise NotTrusted("its journal is longer than its blocks")
+        raise UntrustedMetadata("its journal is longer than its blocks")
     log: Ranges = []
     for logical, physical, count in extents:
         begin, end = max(logical, first, 1), min(logical + count, length)
         log.append((physical + begin - logical, physical + end - logical))
     log = union(log)
     if intersection(log, fs.metadata):
-        raise NotTrusted("its journal overlaps its metadata")
+        raise UntrustedMetadata("its journal overlaps its metadata")
     return log
 
 
@@ -69,7 +69,7 @@ def _journal_extents(fs: Filesystem, number: int) -> list[tuple[int, int, int]]:
     """
     group, index = divmod(number - 1, fs.inodes_per_group)
     if group >= fs.group_count:
-        raise NotTrusted(f"inode {number} is asked for, which it does not have")
+        raise UntrustedMetadata(f"inode {number} is asked for, which it does not have")
     place = fs.groups[group].inode_table * fs.block + index * fs.inode_size
     raw = fs.read(place, fs.inode_size)
     seed = 0
@@ -79,17 +79,17 @@ def _journal_extents(fs: Filesystem, number: int) -> list[tuple[int, int, int]]:
         _check_inode(fs, number, raw, seed)
     tree = raw[0x28:0x64]
     if fs.journal_backup not in (None, tree):
-        raise NotTrusted("its journal is not where the superblock says")
+        raise UntrustedMetadata("its journal is not where the superblock says")
     if int.from_bytes(raw[0x20:0x24], "little") & INODE_USES_EXTENTS:
         runs = _extent_tree(fs, tree, seed, depth=None)
     else:
         runs = _block_map(fs, tree)
     extents: list[tuple[int, int, int]] = []
     position = 0
-    for logical, physical, count in islice(runs, min(MOST_EXTENTS, fs.blocks)):
+    for logical, physical, count in islice(runs, min(MAX_EXTENTS, fs.blocks)):
         sound = logical == position and count and fs.first <= physical <= fs.blocks - count
         if not sound:  # the first thing that a tree which refers to itself comes to
-            raise NotTrusted("its journal has impossible blocks")
+            raise UntrustedMetadata("its journal has impossible blocks")
         position = logical + count
         extents.append((logical, physical, count))
     return extents
@@ -105,7 +105,7 @@ def _check_inode(fs: Filesystem, number: int, raw: bytes, seed: int) -> None:
     else:
         mask = 0xFFFF
     if crc32c(cleared, seed) & mask != found:
-        raise NotTrusted(f"wrong checksum of inode {number}")
+        raise UntrustedMetadata(f"wrong checksum of inode {number}")
 
 
 def _extent_tree(
@@ -119,11 +119,11 @@ def _extent_tree(
         or 12 * (most + 1) > len(node)
         or (found_depth > 5 if depth is None else found_depth != depth)
     ):
-        raise NotTrusted("a broken extent tree")
+        raise UntrustedMetadata("a broken extent tree")
     if depth is not None and fs.metadata_csum:
         tail = 12 * (most + 1)
         if crc32c(node[:tail], seed) != int.from_bytes(node[tail : tail + 4], "little"):
-            raise NotTrusted("wrong checksum of an extent tree")
+            raise UntrustedMetadata("wrong checksum of an extent tree")
     for entry in range(12, 12 * (entries + 1), 12):
         if found_depth:
             _, low, high = struct.unpack_from("<IIH", node, entry)
@@ -154,7 +154,7 @@ def _indirect(
     span = (fs.block // 4) ** (depth - 1)
     pointers = fs.read_block(pointer)
     if pointers[:4] == bytes(4):
-        raise NotTrusted("its journal has a hole")
+        raise UntrustedMetadata("its journal has a hole")
     for index, (below,) in enumerate(struct.iter_unpack("<I", pointers)):
         if below:
             yield from _indirect(fs, below, depth - 1, logical + index * span)

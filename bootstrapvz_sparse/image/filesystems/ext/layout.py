@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from ...extents import Range, Ranges, union
 from ..checksums import crc16, crc32c
-from ..place import Place
-from ..trust import NotTrusted
+from ..free_space import UntrustedMetadata
+from ..reader import Place
 
 SUPERBLOCK = 1024  # bytes from the start of the filesystem, and its size
 MAGIC = 0xEF53
@@ -39,7 +39,7 @@ RO_COMPAT_METADATA_CSUM = 0x400
 KNOWN_RO_COMPAT = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x100 | 0x200 | 0x400 | 0x1000
 KNOWN_RO_COMPAT |= 0x2000 | 0x8000
 
-MOST_GROUPS = 1 << 19  # of 64 TiB as mke2fs makes it
+MAX_GROUPS = 1 << 19  # of 64 TiB as mke2fs makes it
 
 BLOCK_UNINIT = 0x2  # bg_flags: the bitmap was never written, all but metadata is free
 
@@ -61,7 +61,7 @@ class Filesystem(Place):
 
     Sizes in bytes unless a name says blocks, block numbers count from the filesystem's start.
 
-    :raises NotTrusted: superblock or group descriptors are not in order
+    :raises UntrustedMetadata: superblock or group descriptors are not in order
     """
 
     def __init__(self, fd: int, start: int, end: int) -> None:
@@ -75,7 +75,7 @@ class Filesystem(Place):
             return int.from_bytes(raw[offset : offset + 4], "little")
 
         if u16(0x38) != MAGIC:
-            raise NotTrusted("no ext2/3/4 superblock")
+            raise UntrustedMetadata("no ext2/3/4 superblock")
         dynamic = u32(0x4C) >= 1  # s_rev_level: revision 0 has no features
         self.compat, self.incompat, ro_compat = (
             (u32(0x5C), u32(0x60), u32(0x64)) if dynamic else (0, 0, 0)
@@ -87,14 +87,14 @@ class Filesystem(Place):
         self.uuid = raw[0x68:0x78]
         if self.metadata_csum:
             if raw[0x175] != 1:  # s_checksum_type
-                raise NotTrusted("unknown type of checksum")
+                raise UntrustedMetadata("unknown type of checksum")
             if crc32c(raw[:0x3FC]) != u32(0x3FC):
-                raise NotTrusted("wrong checksum of the superblock")
+                raise UntrustedMetadata("wrong checksum of the superblock")
             seeded = self.incompat & INCOMPAT_CSUM_SEED
             self.seed = u32(0x270) if seeded else crc32c(self.uuid)
 
         if u32(0x18) > 6 or u32(0x1C) > 20:
-            raise NotTrusted("absurd block size")
+            raise UntrustedMetadata("absurd block size")
         self.block = 1024 << u32(0x18)
         self.first = u32(0x14)
         wide = bool(self.incompat & INCOMPAT_64BIT)
@@ -126,19 +126,19 @@ class Filesystem(Place):
             or not 32 <= self.descriptor <= self.block
             or self.descriptor & (self.descriptor - 1)
         ):
-            raise NotTrusted("the superblock contradicts itself")
+            raise UntrustedMetadata("the superblock contradicts itself")
         if self.blocks * self.block > self.end - self.start:
-            raise NotTrusted("the filesystem is larger than the space it has")
+            raise UntrustedMetadata("the filesystem is larger than the space it has")
         self.inode_table_blocks = -(-self.inodes_per_group * self.inode_size // self.block)
         self.group_count = -(-(self.blocks - self.first) // self.per_group)
-        if self.group_count > MOST_GROUPS:
-            raise NotTrusted(f"it has {self.group_count} block groups")
+        if self.group_count > MAX_GROUPS:
+            raise UntrustedMetadata(f"it has {self.group_count} block groups")
         self.descriptors_per_block = self.block // self.descriptor
         self.groups = self.read_groups()
 
     def read_block(self, number: int) -> bytes:
         if not self.first <= number < self.blocks:
-            raise NotTrusted(f"block {number} is asked for, which it does not have")
+            raise UntrustedMetadata(f"block {number} is asked for, which it does not have")
         return self.read(number * self.block, self.block)
 
     def to_bytes(self, blocks: Ranges) -> Ranges:
@@ -201,10 +201,10 @@ class Filesystem(Place):
         else:
             expected, flags = checksum, 0  # without checksums the flags have no meaning
         if checksum != expected:
-            raise NotTrusted(f"wrong checksum of group descriptor {number}")
+            raise UntrustedMetadata(f"wrong checksum of group descriptor {number}")
         for block, length in ((bitmap, 1), (inodes, 1), (table, self.inode_table_blocks)):
             if block < self.first or block + length > self.blocks:
-                raise NotTrusted(f"metadata of group {number} lies outside the filesystem")
+                raise UntrustedMetadata(f"metadata of group {number} lies outside the filesystem")
         return Group(number, bitmap, inodes, table, free, flags, bitmap_checksum)
 
     @cached_property
@@ -239,16 +239,16 @@ class Filesystem(Place):
 
 def _refuse_state(state: int, incompat: int, ro_compat: int) -> None:
     if incompat & INCOMPAT_JOURNAL_DEV:
-        raise NotTrusted("the journal of another filesystem")
+        raise UntrustedMetadata("the journal of another filesystem")
     if incompat & INCOMPAT_RECOVER:
-        raise NotTrusted("its journal needs to be replayed")
+        raise UntrustedMetadata("its journal needs to be replayed")
     if not state & VALID:
-        raise NotTrusted("it was not cleanly unmounted")
+        raise UntrustedMetadata("it was not cleanly unmounted")
     if state & ERROR:
-        raise NotTrusted("the kernel has found errors in it")
+        raise UntrustedMetadata("the kernel has found errors in it")
     unknown = incompat & ~KNOWN_INCOMPAT, ro_compat & ~KNOWN_RO_COMPAT
     if any(unknown):
-        raise NotTrusted(
+        raise UntrustedMetadata(
             "it has unknown features: incompat {:#x}, ro_compat {:#x}".format(*unknown)
         )
 

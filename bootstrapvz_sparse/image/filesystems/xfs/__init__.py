@@ -9,7 +9,7 @@ big endian, but for the checksums.
 
 from __future__ import annotations
 
-from ..trust import Unneeded
+from ..free_space import FreeSpace
 from .free import free_blocks
 from .layout import Filesystem
 from .log import head_of_clean_log
@@ -17,15 +17,15 @@ from .log import head_of_clean_log
 __all__ = ["unneeded"]
 
 
-def unneeded(fd: int, start: int, end: int) -> Unneeded:
+def unneeded(fd: int, start: int, end: int) -> FreeSpace:
     """What the XFS filesystem between the bytes ``start`` and ``end`` of the image can lose.
 
     Reads superblock, the end of the log, and of each allocation group the headers and the two
     free-space trees; nothing else. The log is always needed: it says that it is empty.
 
-    :raises NotTrusted: something does not agree; the text says what
+    :raises UntrustedMetadata: something does not agree; the text says what
     """
     filesystem = Filesystem(fd, start, end)
     newest = head_of_clean_log(filesystem)
     free = free_blocks(filesystem, newest)
-    return Unneeded(free=filesystem.to_bytes(free), checksums=filesystem.v5)
+    return FreeSpace(free=filesystem.to_bytes(free), checksums=filesystem.v5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..trust import NotTrusted
+from ..free_space import UntrustedMetadata
 
 VERSION_MASK = 0xF  # sb_versionnum; the other bits are features
 LOGV2 = 0x0400
@@ -36,7 +36,7 @@ class Features:
 
         number = int.from_bytes(raw[100:102], "big")
         if number & VERSION_MASK not in (4, 5):
-            raise NotTrusted("unknown version of XFS")
+            raise UntrustedMetadata("unknown version of XFS")
         self.v5 = number & VERSION_MASK == 5
         self.version = number & ~VERSION_MASK
         self.features2 = u32(200) if number & MOREBITS else 0
@@ -53,7 +53,7 @@ class Features:
 
     def refuse_unknown(self) -> None:
         if self.incompat & NEEDS_REPAIR:
-            raise NotTrusted("it needs to be repaired")
+            raise UntrustedMetadata("it needs to be repaired")
         unknown = (
             self.version & ~KNOWN_VERSION,
             self.features2 & ~(KNOWN_FEATURES2 | (CRC if self.v5 else 0)),
@@ -63,9 +63,9 @@ class Features:
             self.log_incompat,
         )
         if any(unknown):
-            raise NotTrusted(
+            raise UntrustedMetadata(
                 "it has unknown features: version {:#x}, features2 {:#x}, compat {:#x}, "
                 "ro_compat {:#x}, incompat {:#x}, log_incompat {:#x}".format(*unknown)
             )
         if self.features2 != self.bad_features2 or ~self.version & NEEDED_VERSION:
-            raise NotTrusted("the superblock contradicts itself")
+            raise UntrustedMetadata("the superblock contradicts itself")

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from ...extents import Range, Ranges, intersection, total, union
-from ..trust import NotTrusted
+from ...extents import (
+    Range,
+    Ranges,
+    intersection,
+    total,
+    union,
+)
+from ..free_space import UntrustedMetadata
 from .features import RMAPBT
 from .groups import Group, read_group
 from .layout import Filesystem
-from .trees import BY_PLACE, BY_SIZE, Record, read_tree
+from .trees import (
+    BY_PLACE,
+    BY_SIZE,
+    Record,
+    read_tree,
+)
 
 
 def free_blocks(fs: Filesystem, newest: int) -> Ranges:
@@ -26,7 +37,7 @@ def free_blocks(fs: Filesystem, newest: int) -> Ranges:
         # blocks of these trees were free once, and will be again: the superblock counts them
         counted += group.free + len(group.spare) + tree_blocks
     if counted != fs.free:
-        raise NotTrusted(f"{counted} blocks are free, and the superblock says {fs.free}")
+        raise UntrustedMetadata(f"{counted} blocks are free, and the superblock says {fs.free}")
     return union(free)
 
 
@@ -37,11 +48,11 @@ def _free_of(fs: Filesystem, group: Group, newest: int) -> tuple[Ranges, int]:
     if sorted((count, start) for start, count in by_place) != [
         (count, start) for start, count in by_size
     ]:
-        raise NotTrusted(f"the free-space trees of group {group.number} do not agree")
+        raise UntrustedMetadata(f"the free-space trees of group {group.number} do not agree")
     free = _ranges(fs, group, by_place)
     longest = by_size[-1][1] if by_size else 0
     if (total(free), longest) != (group.free, group.longest):
-        raise NotTrusted(
+        raise UntrustedMetadata(
             f"group {group.number} has {total(free)} free blocks in its trees and "
             f"{group.free} in its AGF, the longest extents {longest} and {group.longest}"
         )
@@ -49,10 +60,12 @@ def _free_of(fs: Filesystem, group: Group, newest: int) -> tuple[Ranges, int]:
     tree_blocks = len(place_blocks) + len(size_blocks) - 2 + owners
     # without lazy-count the AGF does not say
     if fs.features.lazy_count and tree_blocks != group.tree_blocks:
-        raise NotTrusted(f"the trees of group {group.number} are not as large as its AGF says")
+        raise UntrustedMetadata(
+            f"the trees of group {group.number} are not as large as its AGF says"
+        )
     used = _used(fs, group, [*place_blocks, *size_blocks, *group.other_roots, *group.spare])
     if intersection(free, used):
-        raise NotTrusted(f"group {group.number} calls its metadata free")
+        raise UntrustedMetadata(f"group {group.number} calls its metadata free")
     return free, tree_blocks
 
 
@@ -60,7 +73,7 @@ def _ranges(fs: Filesystem, group: Group, records: list[Record]) -> Ranges:
     previous = fs.first - 1  # no two extents touch, but the first one may touch the headers
     for start, count in records:
         if start <= previous or count < 1 or start + count > group.length:
-            raise NotTrusted(f"the free extents of group {group.number} are not in order")
+            raise UntrustedMetadata(f"the free extents of group {group.number} are not in order")
         previous = start + count
     return [(start, start + count) for start, count in records]
 
@@ -73,5 +86,5 @@ def _used(fs: Filesystem, group: Group, blocks: list[int]) -> Ranges:
         used.append((fs.log[0] - start, fs.log[1] - start))
     merged = union(used)
     if merged[-1][1] > group.length or total(merged) != total(used):
-        raise NotTrusted(f"metadata of group {group.number} overlaps, or lies outside it")
+        raise UntrustedMetadata(f"metadata of group {group.number} overlaps, or lies outside it")
     return merged

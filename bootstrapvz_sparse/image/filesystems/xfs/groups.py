@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from ..trust import NotTrusted
+from ..free_space import UntrustedMetadata
 from .features import FINOBT, REFLINK, RMAPBT
 from .layout import HEADERS, Filesystem
 
@@ -44,7 +44,7 @@ def read_group(fs: Filesystem, number: int, newest: int) -> Group:
         ("AGI", agi, AGI_MAGIC, (296, 320, 312)),
     ):
         if header[:16] != struct.pack(">4sIII", magic, 1, number, length):
-            raise NotTrusted(f"allocation group {number} has no {what}")
+            raise UntrustedMetadata(f"allocation group {number} has no {what}")
         fs.verify(header, f"the {what} of group {number}", newest, places)
 
     place_root, size_root, owner_root, place_levels, size_levels = struct.unpack_from(
@@ -78,12 +78,12 @@ def _spare(
     """The blocks in the AGFL, of which ``ring`` tells first and last index, and the count."""
     if fs.v5:
         if agfl[:8] != struct.pack(">4sI", AGFL_MAGIC, number):
-            raise NotTrusted(f"allocation group {number} has no AGFL")
+            raise UntrustedMetadata(f"allocation group {number} has no AGFL")
         fs.verify(agfl, f"the AGFL of group {number}", newest, (8, 24, 32))
         agfl = agfl[AGFL_HEADER:]
     size = len(agfl) // 4
     first, last, count = ring
     # full and empty look alike but for the count
     if max(first, last) >= size or count > size or (count - (last - first + 1)) % size:
-        raise NotTrusted(f"allocation group {number} has a broken AGFL")
+        raise UntrustedMetadata(f"allocation group {number} has a broken AGFL")
     return [struct.unpack_from(">I", agfl, (first + i) % size * 4)[0] for i in range(count)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ...extents import Ranges
 from ..checksums import crc32c
-from ..place import Place
-from ..trust import NotTrusted
+from ..free_space import UntrustedMetadata
+from ..reader import Place
 from .features import Features
 
 MAGIC = b"XFSB"
@@ -21,7 +21,7 @@ class Filesystem(Place):
     Sizes in bytes unless a name says blocks, block numbers count from the filesystem's start:
     without the gaps that XFS leaves in its own numbers between allocation groups.
 
-    :raises NotTrusted: the superblock is not in order
+    :raises UntrustedMetadata: the superblock is not in order
     """
 
     def __init__(self, fd: int, start: int, end: int) -> None:
@@ -38,23 +38,23 @@ class Filesystem(Place):
             return int.from_bytes(raw[offset : offset + 8], "big")
 
         if raw[:4] != MAGIC:
-            raise NotTrusted("no XFS superblock")
+            raise UntrustedMetadata("no XFS superblock")
         self.features = Features(raw)
         self.v5 = self.features.v5
         self.sector = u16(102)
         if self.sector != 1 << raw[121] or not 512 <= self.sector <= 32768:
-            raise NotTrusted("absurd sector size")
+            raise UntrustedMetadata("absurd sector size")
         self.log_uuid = raw[32:48]
         self.uuid = raw[248:264] if self.features.meta_uuid else self.log_uuid
         if self.v5:
             self.verify_checksum(self.read(0, self.sector), "the superblock", 224)
         self.features.refuse_unknown()
         if raw[126]:  # sb_inprogress
-            raise NotTrusted("it was not completely made")
+            raise UntrustedMetadata("it was not completely made")
 
         self.block = u32(4)
         if self.block != 1 << raw[120] or not 512 <= self.block <= 65536:
-            raise NotTrusted("absurd block size")
+            raise UntrustedMetadata("absurd block size")
         self.blocks = u64(8)
         self.group_blocks, self.group_count = u32(84), u32(88)
         self.group_log = raw[124]
@@ -71,17 +71,17 @@ class Filesystem(Place):
             or self.group_blocks * self.group_count < self.blocks
             or self.group_blocks * (self.group_count - 1) + MIN_GROUP > self.blocks
         ):
-            raise NotTrusted("the superblock contradicts itself")
+            raise UntrustedMetadata("the superblock contradicts itself")
         if self.blocks * self.block > self.end - self.start:
-            raise NotTrusted("the filesystem is larger than the space it has")
+            raise UntrustedMetadata("the filesystem is larger than the space it has")
         if u64(16):  # sb_rblocks
-            raise NotTrusted("it has a realtime device")
+            raise UntrustedMetadata("it has a realtime device")
         self.log = self._log(u64(48), u32(96))
 
     def _log(self, start: int, length: int) -> tuple[int, int]:
         """Half-open range of the block numbers of the log."""
         if start == 0:
-            raise NotTrusted("its log is on another device")
+            raise UntrustedMetadata("its log is on another device")
         group, within = start >> self.group_log, start & ((1 << self.group_log) - 1)
         if (
             group >= self.group_count
@@ -89,7 +89,7 @@ class Filesystem(Place):
             or length * self.block < 2 * BASIC
             or within + length > self.group_length(group)
         ):
-            raise NotTrusted("its log lies outside the filesystem")
+            raise UntrustedMetadata("its log lies outside the filesystem")
         first = group * self.group_blocks + within
         return first, first + length
 
@@ -101,7 +101,7 @@ class Filesystem(Place):
         """Compare with the checksum at ``place``, which counts as zeros within itself."""
         expected = ~crc32c(raw[:place] + bytes(4) + raw[place + 4 :]) & 0xFFFFFFFF
         if expected != int.from_bytes(raw[place : place + 4], "little"):
-            raise NotTrusted(f"wrong checksum of {what}")
+            raise UntrustedMetadata(f"wrong checksum of {what}")
 
     def verify(self, raw: bytes, what: str, newest: int, places: tuple[int, int, int]) -> None:
         """Verify what version 5 adds to metadata, at ``places``: uuid, sequence number, checksum.
@@ -113,13 +113,13 @@ class Filesystem(Place):
         uuid, lsn, checksum = places
         self.verify_checksum(raw, what, checksum)
         if raw[uuid : uuid + 16] != self.uuid:
-            raise NotTrusted(f"{what} is of another filesystem")
+            raise UntrustedMetadata(f"{what} is of another filesystem")
         self.verify_lsn(int.from_bytes(raw[lsn : lsn + 8], "big"), what, newest)
 
     @staticmethod
     def verify_lsn(lsn: int, what: str, newest: int) -> None:
         if lsn > newest and lsn != 2**64 - 1:  # all ones: not written through the log
-            raise NotTrusted(f"{what} is newer than its log")
+            raise UntrustedMetadata(f"{what} is newer than its log")
 
     def to_bytes(self, blocks: Ranges) -> Ranges:
         """Byte ranges of the image, of ranges of block numbers."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 from ..checksums import crc32c
-from ..trust import NotTrusted
+from ..free_space import UntrustedMetadata
 from .layout import BASIC, Filesystem
 
 RECORD_MAGIC = b"\xfe\xed\xba\xbe"
@@ -25,22 +25,22 @@ BEHIND = 32  # basic blocks behind the head whose cycle is looked at
 def head_of_clean_log(fs: Filesystem) -> int:
     """The log sequence number of the head: cycle, and number of the basic block.
 
-    :raises NotTrusted: what was written last is not the record of a clean unmount
+    :raises UntrustedMetadata: what was written last is not the record of a clean unmount
     """
     log = _Log(fs)
     newest, oldest = log.cycle(0), log.cycle(log.length - 1)
     if newest == 0:
-        raise NotTrusted("its log was never written")
+        raise UntrustedMetadata("its log was never written")
     if newest == oldest:
         head = log.length
     elif newest == oldest + 1:
         head = _change(log, newest, oldest)
     else:
-        raise NotTrusted("its log is not in order")
+        raise UntrustedMetadata("its log is not in order")
     behind = head % log.length
     for raw in _split(log.read(behind, min(BEHIND, log.length - behind))):
         if _cycle(raw) != oldest:
-            raise NotTrusted("its log is not in order")
+            raise UntrustedMetadata("its log is not in order")
     _verify_unmount(fs, log, head, newest)
     return newest << 32 | head if head < log.length else newest + 1 << 32
 
@@ -80,7 +80,7 @@ def _change(log: _Log, newest: int, oldest: int) -> int:
         middle = (low + high) // 2
         cycle = log.cycle(middle)
         if cycle not in (newest, oldest):
-            raise NotTrusted("its log is not in order")
+            raise UntrustedMetadata("its log is not in order")
         low, high = (middle, high) if cycle == newest else (low, middle)
     return high
 
@@ -93,7 +93,7 @@ def _last_record(log: _Log, head: int) -> tuple[int, bytes]:
         for i in range(count - 1, -1, -1):
             if raw[i * BASIC :].startswith(RECORD_MAGIC):
                 return (head - count + i) % log.length, raw[i * BASIC :]
-    raise NotTrusted("its log has no record at its end")
+    raise UntrustedMetadata("its log has no record at its end")
 
 
 def _verify_unmount(fs: Filesystem, log: _Log, head: int, newest: int) -> None:
@@ -111,19 +111,19 @@ def _verify_unmount(fs: Filesystem, log: _Log, head: int, newest: int) -> None:
         or not 0 < length <= MOST_RECORD
         or (headers + -(-length // BASIC)) * BASIC != len(raw)
     ):
-        raise NotTrusted("its log has no record at its end")
+        raise UntrustedMetadata("its log has no record at its end")
     for i, block in enumerate(_split(raw)):
         if _cycle(block) != (cycle if first + i < log.length else cycle + 1):
-            raise NotTrusted("its log is not in order")
+            raise UntrustedMetadata("its log is not in order")
     if fs.v5:
         _verify_checksum(raw, headers, length)
     # the first word of each block gave way to the cycle
     operation_length, client, flags = struct.unpack_from(">IBB", raw, headers * BASIC + 4)
     if operations != 1 or client != LOG_CLIENT or flags != UNMOUNT or operation_length > length:
-        raise NotTrusted("its log is not empty")
+        raise UntrustedMetadata("its log is not empty")
     oldest_tail = cycle - 1 << 32 | first
     if not oldest_tail <= tail <= lsn or tail & 0xFFFFFFFF >= log.length:
-        raise NotTrusted("its log is not in order")
+        raise UntrustedMetadata("its log is not in order")
 
 
 def _verify_checksum(raw: bytes, headers: int, length: int) -> None:
@@ -136,4 +136,4 @@ def _verify_checksum(raw: bytes, headers: int, length: int) -> None:
         header = raw[:32] + bytes(4) + raw[36:size]
         if found in (0, ~crc32c(header + extended + body) & 0xFFFFFFFF):
             return
-    raise NotTrusted("wrong checksum of the end of its log")
+    raise UntrustedMetadata("wrong checksum of the end of its log")

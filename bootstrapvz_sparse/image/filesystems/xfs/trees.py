@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from ..trust import NotTrusted
+from ..free_space import UntrustedMetadata
 from .groups import Group
 from .layout import BASIC, Filesystem
 
@@ -23,7 +23,7 @@ def read_tree(
     """The records of the leaves from left to right, and the blocks of the tree."""
     root, levels = group.by_place if magics is BY_PLACE else group.by_size
     if not 1 <= levels <= MOST_LEVELS:
-        raise NotTrusted(f"a tree of group {group.number} has {levels} levels")
+        raise UntrustedMetadata(f"a tree of group {group.number} has {levels} levels")
     blocks = [root]
     keys: list[Record] = []
     seen: list[int] = []
@@ -52,13 +52,13 @@ def read_tree(
     return keys, seen
 
 
-def _broken(group: Group) -> NotTrusted:
-    return NotTrusted(f"a tree of group {group.number} is broken")
+def _broken(group: Group) -> UntrustedMetadata:
+    return UntrustedMetadata(f"a tree of group {group.number} is broken")
 
 
 def _read_node(fs: Filesystem, group: Group, block: int, newest: int) -> bytes:
     if not fs.first <= block < group.length:
-        raise NotTrusted(f"a tree of group {group.number} lies outside it")
+        raise UntrustedMetadata(f"a tree of group {group.number} lies outside it")
     place = (group.number * fs.group_blocks + block) * fs.block
     raw = fs.read(place, fs.block)
     fs.verify(raw, f"a tree of group {group.number}", newest, (32, 24, 52))

@@ -1,0 +1,51 @@
+"""The exceptions of this package. Each has one base and a text of one line for the user."""
+
+from __future__ import annotations
+
+
+class SparseError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class Refused(SparseError):
+    """The image is left as it is; the text says why, in a line."""
+
+
+class InvalidImage(SparseError):
+    """The file is not an image that can be processed."""
+
+
+class ImageInUse(SparseError):
+    """Another program uses the image, or changed it while it was processed."""
+
+
+class InvalidTarball(SparseError):
+    """The tarball is not one that Compute Engine imports."""
+
+
+class InvalidReport(SparseError):
+    """The file is not the report of a build."""
+
+
+class Unsupported(SparseError):
+    """The build filesystem, the image or the machine does not allow the operation."""
+
+
+class VerificationFailed(SparseError):
+    """Content that had to stay the same differs."""
+
+
+class ProgramMissing(SparseError):
+    """A program is not installed; the text names it and the Debian package that has it."""
+
+
+class ProgramFailed(SparseError):
+    """A program ended with an error; the text has its message."""
+
+
+class CheckUnavailable(SparseError):
+    """A filesystem's checker cannot be run here."""
+
+
+class OutputFailed(SparseError):
+    """Standard output cannot be written."""
