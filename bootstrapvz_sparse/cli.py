@@ -30,9 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError:  # that could not be printed
         return streams.finish(1)
     if options.debug:
-        from .util import programs
-
-        programs.trace = streams.note
+        streams.log_programs()
     try:
         status: int = options.run(options)
     except streams.OutputFailed as error:

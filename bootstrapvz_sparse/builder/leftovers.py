@@ -132,7 +132,7 @@ def unmount(folder: Path, keep: Container[str] = ()) -> None:
 
 def _try(*command: str) -> None:
     """What does not succeed is still there afterwards, and named then."""
-    programs.tell(command)
+    programs.trace(command)
     subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 

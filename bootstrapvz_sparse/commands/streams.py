@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from typing import TextIO
+
+from ..util import programs
 
 
 class OutputFailed(Exception):
@@ -93,3 +96,15 @@ def can_print(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def log_programs() -> None:
+    """Print each external program that is started on stderr."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            note(record.getMessage())
+
+    logger = logging.getLogger(programs.__name__)
+    logger.addHandler(Handler())
+    logger.setLevel(logging.DEBUG)
