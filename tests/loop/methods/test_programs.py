@@ -15,11 +15,11 @@ import pytest
 
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated
-from tests.loop.methods.common import (
+from tests.support.methods import (
     IMAGE,
     make_whole,
 )
-from tests.loop.used import assert_holds
+from tests.support.used import assert_holds
 
 pytestmark = pytest.mark.loop
 
