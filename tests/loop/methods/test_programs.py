@@ -78,7 +78,7 @@ def test_interrupted(
 
 
 PATIENT = (
-    "from bootstrapvz_sparse.image import programs; programs.TIME_TO_END = 0.5; "
+    "from bootstrapvz_sparse.util import programs; programs.TIME_TO_END = 0.5; "
     "from bootstrapvz_sparse.cli import *"
 )
 
