@@ -11,8 +11,8 @@ import pytest
 
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.cli import main
-from tests.loop.mounting import fill, mounted, run
-from tests.manifests import write
+from tests.support.manifests import write
+from tests.support.mounting import fill, mounted, run
 
 pytestmark = pytest.mark.loop
 

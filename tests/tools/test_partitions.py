@@ -24,10 +24,10 @@ from bootstrapvz_sparse.image.partitions import (
     read,
 )
 from bootstrapvz_sparse.image.sparsify import sparsify
-from tests.e2fsprogs import check, debugfs
-from tests.loop.mounting import mounted, run
-from tests.loop.test_ext import fill, mke2fs, read_back
-from tests.unable import unable
+from tests.support.e2fsprogs import check, debugfs
+from tests.support.mounting import mounted, run
+from tests.support.unable import unable
+from tests.tools.test_ext import fill, mke2fs, read_back
 
 MIB = 1 << 20
 

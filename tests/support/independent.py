@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unable import unable
+from tests.support.unable import unable
 
 HOST_BLOCK = 4096  # asserted in :func:`wasted`
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse import __version__
-from tests.manifests import write
-from tests.wheel import SOURCE, build
+from tests.support.manifests import write
+from tests.support.wheel import SOURCE, build
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.util import programs
 from bootstrapvz_sparse.util.errors import Refused
 from bootstrapvz_sparse.util.temporary import remove_stale, temporary, temporary_folder
-from tests.nobody import as_nobody
+from tests.support.nobody import as_nobody
 
 LEAVING = """
 import os, sys

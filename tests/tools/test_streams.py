@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.commands import streams
-from tests.manifests import write
+from tests.support.manifests import write
 
 COMMAND = f"{sys.executable} -m bootstrapvz_sparse.cli"
 PLAIN = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

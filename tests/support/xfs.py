@@ -13,7 +13,7 @@ import pytest
 
 from bootstrapvz_sparse.image.extents import Ranges
 from bootstrapvz_sparse.image.filesystems import UntrustedMetadata, xfs
-from tests.loop.mounting import run
+from tests.support.mounting import run
 
 V5 = {
     "v5": [],

@@ -1,6 +1,6 @@
 """Ext filesystems of random features, filled and half emptied again. Needs no root.
 
-One of them again: ``pytest tests/loop/test_random_ext.py -k 'seed_17_'``; a failure shows its
+One of them again: ``pytest tests/tools/test_random_ext.py -k 'seed_17_'``; a failure shows its
 command.
 """
 
@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.image.sparsify import sparsify
-from tests.e2fsprogs import check, debugfs, mend
-from tests.loop.independent import assert_nothing_wasted, unneeded
-from tests.msdos import SECTOR, write_table
-from tests.unable import unable
+from tests.support.e2fsprogs import check, debugfs, mend
+from tests.support.independent import assert_nothing_wasted, unneeded
+from tests.support.msdos import SECTOR, write_table
+from tests.support.unable import unable
 
 SEEDS = 120
 MOST_DRAWS = 200

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unable import unable
+from tests.support.unable import unable
 
 MAKE = {
     "ext2": ["mkfs.ext2", "-q"],

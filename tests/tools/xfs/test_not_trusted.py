@@ -13,7 +13,8 @@ import pytest
 
 from bootstrapvz_sparse.image.extents import union
 from bootstrapvz_sparse.image.filesystems import UntrustedMetadata, xfs
-from tests.loop.xfs.common import (
+from tests.support.unable import unable
+from tests.support.xfs import (
     KINDS,
     NO_KIND,
     copy,
@@ -22,8 +23,7 @@ from tests.loop.xfs.common import (
     refusal,
     write,
 )
-from tests.unable import unable
-from tests.xfsprogs import (
+from tests.support.xfsprogs import (
     make,
     numbers,
     xfs_db,

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.image.filesystems import UntrustedMetadata
-from tests.loop.mounting import run
-from tests.loop.xfs.common import (
+from tests.support.mounting import run
+from tests.support.xfs import (
     NO_KIND,
     V5,
     churn,
@@ -23,7 +23,7 @@ from tests.loop.xfs.common import (
     refusal,
     write,
 )
-from tests.xfsprogs import (
+from tests.support.xfsprogs import (
     clean,
     free_ranges,
     log_is_clean,

@@ -16,8 +16,8 @@ from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.ledger.ledger import Entry, Ledger
 from bootstrapvz_sparse.util.text import human
-from tests.loop.test_ext import fill, mke2fs
-from tests.unable import unable
+from tests.support.unable import unable
+from tests.tools.test_ext import fill, mke2fs
 
 MIB = 1 << 20
 SVG = "{http://www.w3.org/2000/svg}"

@@ -15,10 +15,8 @@ from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated, data
 from bootstrapvz_sparse.image.tarball import check, write
 from bootstrapvz_sparse.util.errors import Refused, VerificationFailed
-from tests.loop.mounting import mounted, run
-from tests.unable import unable
-
-pytestmark = pytest.mark.loop
+from tests.support.mounting import mounted, run
+from tests.support.unable import unable
 
 MIB, GIB = 1 << 20, 1 << 30
 PIECES = 100  # of the image below: more than the map in the header of a sparse file has room for
@@ -218,6 +216,7 @@ def test_another_image(image: Path, tmp_path: Path, position: int) -> None:
         check(tarball, image)
 
 
+@pytest.mark.loop
 def test_no_room(image: Path, tmp_path: Path) -> None:
     with image.open("r+b") as file:
         os.pwrite(file.fileno(), os.urandom(2 * MIB), 500 * MIB)

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.unable import unable
+from tests.support.unable import unable
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from bootstrapvz.base.manifest import Manifest
 from bootstrapvz.base.tasklist import TaskList, load_tasks
 
 from bootstrapvz_sparse.builder import leftovers
-from tests.manifests import SMALL
+from tests.support.manifests import SMALL
 
 
 class Failure(Exception):

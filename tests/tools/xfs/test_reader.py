@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.image.holes import punch
-from tests.loop.mounting import run
-from tests.loop.xfs.common import (
+from tests.support.mounting import run
+from tests.support.xfs import (
     KINDS,
     LARGE,
     NO_KIND,
@@ -19,7 +19,7 @@ from tests.loop.xfs.common import (
     mount,
     read,
 )
-from tests.xfsprogs import (
+from tests.support.xfsprogs import (
     clean,
     free_ranges,
     make,

@@ -12,7 +12,7 @@ import pytest
 from bootstrapvz_sparse.cli import parser
 from bootstrapvz_sparse.commands.completion import SHELLS
 
-SOURCE = Path(__file__).parent.parent
+SOURCE = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "bootstrapvz_sparse.cli"]
 COMMANDS = ("build", "clean", "sparsify", "inspect", "tarball", "check", "report")
 # what bash does when Tab is pressed, for the function that it was told of

@@ -19,9 +19,9 @@ from bootstrapvz_sparse.image.extents import (
 )
 from bootstrapvz_sparse.image.filesystems import FreeSpace, UntrustedMetadata, ext
 from bootstrapvz_sparse.image.sparsify import sparsify
-from tests.e2fsprogs import check, debugfs, mend
-from tests.loop.mounting import attached, run
-from tests.unable import unable
+from tests.support.e2fsprogs import check, debugfs, mend
+from tests.support.mounting import attached, run
+from tests.support.unable import unable
 
 
 @pytest.fixture(autouse=True)

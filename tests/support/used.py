@@ -7,8 +7,8 @@ import random
 import subprocess
 from pathlib import Path
 
-from tests.e2fsprogs import debugfs
-from tests.loop.mounting import mounted
+from tests.support.e2fsprogs import debugfs
+from tests.support.mounting import mounted
 
 MIB = 1 << 20
 ZEROS = 8 * MIB

@@ -15,9 +15,9 @@ from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.image.zerofree import zerofree
 from bootstrapvz_sparse.util import programs
 from bootstrapvz_sparse.util.errors import ProgramMissing
-from tests.e2fsprogs import check, debugfs
-from tests.loop.mounting import run
-from tests.xfsprogs import make as make_xfs
+from tests.support.e2fsprogs import check, debugfs
+from tests.support.mounting import run
+from tests.support.xfsprogs import make as make_xfs
 
 SIZE, BLOCK = 32 << 20, 4096
 WITHOUT_CHECKSUMS = ["-O", "^metadata_csum,^uninit_bg"]

@@ -1,0 +1,58 @@
+"""GPT types of partitions that hold dm-verity data.
+
+Source: "The Discoverable Partitions Specification" of the UAPI group: the types of `root-verity`,
+`usr-verity`, `root-verity-sig` and `usr-verity-sig` of all architectures. The last one is the root of
+ChromeOS (`GPT_ENT_TYPE_CHROMEOS_ROOTFS` of vboot): its hash tree lies behind the filesystem.
+"""
+
+from __future__ import annotations
+
+VERITY_TYPES = frozenset(
+    """
+    fc56d9e9-e6e5-4c06-be32-e74407ce09a5 24b2d975-0f97-4521-afa1-cd531e421b8d
+    7386cdf2-203c-47a9-a498-f2ecce45a2d6 df3300ce-d69f-4c92-978c-9bfb0f38d820
+    86ed10d5-b607-45bb-8957-d350f23d0571 f3393b22-e9af-4613-a948-9d3bfbd0c535
+    7a430799-f711-4c7e-8e5b-1d685bd48607 579536f8-6a33-4055-a95a-df2d5e2c42a8
+    d7d150d2-2a04-4a33-8f12-16651205ff7b 16b417f8-3e06-4f57-8dd2-9b5232f41aa6
+    d212a430-fbc5-49f9-a983-a7feef2b8d0e 906bd944-4589-4aae-a4e4-dd983917446a
+    9225a9a3-3c19-4d89-b4f6-eeff88f17631 98cfe649-1588-46dc-b2f0-add147424925
+    ae0253be-1167-4007-ac68-43926c14c5de b6ed5582-440b-4209-b8da-5ff7c419ea3d
+    7ac63b47-b25c-463b-8df8-b4a94e6c90e1 b325bfbe-c7be-4ab8-8357-139e652d2f6b
+    966061ec-28e4-4b2e-b4a5-1f0a825a1d84 2c7357ed-ebd2-46d9-aec1-23d437ec2bf5
+    d13c5d3b-b5d1-422a-b29f-9454fdc89d76
+    8cce0d25-c0d0-4a44-bd87-46331bf1df67 fca0598c-d880-4591-8c16-4eda05c7347c
+    c215d751-7bcd-4649-be90-6627490a4c05 6e11a4e7-fbca-4ded-b9e9-e1a512bb664e
+    6a491e03-3be7-4545-8e38-83320e0ea880 f46b2c26-59ae-48f0-9106-c50ed47f673d
+    6e5a1bc8-d223-49b7-bca8-37a5fcceb996 81cf9d90-7458-4df4-8dcf-c8a3a404f09b
+    46b98d8d-b55c-4e8f-aab3-37fca7f80752 3c3d61fe-b5f3-414d-bb71-8739a694a4ef
+    5843d618-ec37-48d7-9f12-cea8e08768b2 ee2b9983-21e8-4153-86d9-b6901a54d1ce
+    bdb528a5-a259-475f-a87d-da53fa736a07 df765d00-270e-49e5-bc75-f47bb2118b09
+    cb1ee4e3-8cd0-4136-a0a4-aa61a32e8730 8f1056be-9b05-47c4-81d6-be53128e5b54
+    b663c618-e7bc-4d6d-90aa-11b756bb1797 31741cc4-1a2a-4111-a581-e00b447d2d06
+    2fb4bf56-07fa-42da-8132-6b139f2026ae 77ff5f63-e7b6-4633-acf4-1565b864c0e6
+    8f461b0d-14ee-4e81-9aa9-049b6fb97abd
+    d46495b7-a053-414f-80f7-700c99921ef8 143a70ba-cbd3-4f06-919f-6c05683a78bc
+    42b0455f-eb11-491d-98d3-56145ba9d037 6db69de6-29f4-4758-a7a5-962190f00ce3
+    e98b36ee-32ba-4882-9b12-0ce14655f46a 5afb67eb-ecc8-4f85-ae8e-ac1e7c50e7d0
+    bba210a2-9c5d-45ee-9e87-ff2ccbd002d0 43ce94d4-0f3d-4999-8250-b9deafd98e6e
+    c919cc1f-4456-4eff-918c-f75e94525ca5 904e58ef-5c65-4a31-9c57-6af5fc7c5de7
+    15de6170-65d3-431c-916e-b0dcd8393f25 d4a236e7-e873-4c07-bf1d-bf6cf7f1c3c6
+    f5e2c20c-45b2-4ffa-bce9-2a60737e1aaf 1b31b5aa-add9-463a-b2ed-bd467fc857e7
+    3a112a75-8729-4380-b4cf-764d79934448 efe0f087-ea8d-4469-821a-4c2a96a8386a
+    3482388e-4254-435a-a241-766a065f9960 c80187a5-73a3-491a-901a-017c3fa953e9
+    b3671439-97b0-4a53-90f7-2d5a8f3ad47b 41092b05-9fc8-4523-994f-2def0408b176
+    5996fc05-109c-48de-808b-23fa0830b676
+    5c6e1c76-076a-457a-a0fe-f3b4cd21ce6e 94f9a9a1-9971-427a-a400-50cb297f0f35
+    d7ff812f-37d1-4902-a810-d76ba57b975a c23ce4ff-44bd-4b00-b2d4-b41b3419e02a
+    8de58bc2-2a43-460d-b14e-a76e4a17b47f b024f315-d330-444c-8461-44bbde524e99
+    97ae158d-f216-497b-8057-f7f905770f54 05816ce2-dd40-4ac6-a61d-37d32dc1ba7d
+    3e23ca0b-a4bc-4b4e-8087-5ab6a26aa8a9 f2c2c7ee-adcc-4351-b5c6-ee9816b66e16
+    450dd7d1-3224-45ec-9cf2-a43a346d71ee c8bfbd1e-268e-4521-8bba-bf314c399557
+    0b888863-d7f8-4d9e-9766-239fce4d58af 7007891d-d371-4a80-86a4-5cb875b9302e
+    c3836a13-3137-45ba-b583-b16c50fe5eb4 d2f9000a-7a18-453f-b5cd-4d32f77a7b32
+    17440e4f-a8d0-467f-a46e-3912ae6ef2c5 3f324816-667b-46ae-86ee-9b0c0c6c11b4
+    4ede75e2-6ccc-4cc8-b9c7-70334b087510 e7bb33fb-06cf-4e81-8273-e543b413e2e2
+    974a71c0-de41-43c3-be5d-5c5ccd1ad2c0
+    3cb8e202-3b7e-47dd-8a3c-7ff2a13cfcec
+    """.upper().split()
+)
