@@ -1,9 +1,9 @@
 """The public API: plan what can be freed in an image, apply the plan, or both.
 
-    from bootstrapvz_sparse.image import sparsify
+from bootstrapvz_sparse.image import sparsify
 
-    report = sparsify(Path("disk.raw"), verify=True)
-    print(report.before - report.after)
+report = sparsify(Path("disk.raw"), verify=True)
+print(report.before - report.after)
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class _Work(NamedTuple):
         chosen = choose(self.method, job)  # before anything is changed
         proof = Proof(image, surveyed, to_discard(surveyed, self.reclaim)) if self.verify else None
         surveyed = discard_free(image, surveyed, self.reclaim, can)
-        scan = Scan(surveyed, self.progress, proof and proof.digest)
+        scan = Scan(surveyed, self.progress, proof.digest if proof else None)
         if proof:
             scan(image.fd)
         if surveyed.allocation.beyond:

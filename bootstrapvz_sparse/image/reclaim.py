@@ -96,9 +96,7 @@ def discard_free(image: Image, surveyed: Survey, reclaim: str, can: Capabilities
         except (Unsupported, ProgramMissing, CheckUnavailable) as reason:
             image.notes.append(f"{partition}: free space is not freed: {reason}")
     os.fsync(image.fd)
-    return _without_free_space(
-        surveyed._replace(allocation=allocation(image.fd, image.size))
-    )
+    return _without_free_space(surveyed._replace(allocation=allocation(image.fd, image.size)))
 
 
 def _without_free_space(surveyed: Survey) -> Survey:

@@ -28,9 +28,7 @@ def replacement_file(image: Image) -> Iterator[Temporary]:
         yield file
         size = os.fstat(file.fd).st_size
         if size != image.size:
-            raise ProgramFailed(
-                f"{image.path}: the copy has {size} bytes, expected {image.size}"
-            )
+            raise ProgramFailed(f"{image.path}: the copy has {size} bytes, expected {image.size}")
         replace_image(image, before, file)
 
 

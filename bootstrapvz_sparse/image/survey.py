@@ -15,11 +15,11 @@ from .extents import (
     data,
     difference,
     intersection,
-    total,
     union,
 )
 from .fiemap import extents
-from .filesystems import FreeSpace, UntrustedMetadata, find_free_space
+from .filesystems import FreeSpace, NeedsRecovery, UntrustedMetadata, find_free_space
+from .guards import Suspect, judge
 from .partitions import Partition, Table
 from .view import FileMap, Map, window
 
@@ -27,12 +27,14 @@ from .view import FileMap, Map, window
 class Region(NamedTuple):
     """A partition and the free space of its filesystem.
 
-    ``skip_reason``: why nothing in it counts as free; "" if that is not so.
+    ``skip_reason``: why nothing in it counts as free; "" if that is not so. ``needs_recovery``:
+    the filesystem was not unmounted.
     """
 
     partition: Partition
     free_space: FreeSpace = FreeSpace()
     skip_reason: str = ""
+    needs_recovery: bool = False
 
     def skipped(self, reason: str) -> Region:
         """Return the region without free space, for ``reason``."""
@@ -82,7 +84,9 @@ class Survey(Facts):
     def free(self) -> Ranges:
         """The bytes that no filesystem needs, allocated or not."""
         each = [region.free_space for region in self.regions]
-        return union(*(ranges for space in each for ranges in (space.free, space.journal, space.swap)))
+        return union(
+            *(ranges for space in each for ranges in (space.free, space.journal, space.swap))
+        )
 
     @cached_property
     def freeable(self) -> Ranges:
@@ -112,13 +116,41 @@ def survey(fd: int, size: int, *, reclaim: bool = True) -> Survey:
     """
     image = FileMap(fd, size)
     table = partitions.read(fd, size)
-    regions = tuple(_region(image, partition, reclaim) for partition in table.partitions)
+    regions = [_region(image, partition, reclaim) for partition in table.partitions]
+    if reclaim and regions:
+        regions = _guarded(image, fd, table, regions)
     return Survey(
         size=size,
         block=os.fstatvfs(fd).f_frsize,
         table=table,
-        regions=regions,
+        regions=tuple(regions),
         allocation=allocation(fd, size),
+    )
+
+
+def _guarded(image: Map, fd: int, table: Table, regions: list[Region]) -> list[Region]:
+    """Return the regions without the free space that others than the filesystem may need."""
+    suspects = [_suspect(image, region) for region in regions]
+    whole = table.signature
+    verdict = judge(image, fd, suspects, kind=whole.type, table=whole.table)
+    return [
+        region.skipped(reason)
+        if not region.skip_reason
+        and (reason := verdict.everything or verdict.partitions.get(region.partition.number, ""))
+        else region
+        for region in regions
+    ]
+
+
+def _suspect(image: Map, region: Region) -> Suspect:
+    partition = region.partition
+    return Suspect(
+        number=partition.number,
+        where=map_of(image, partition),
+        kind=partition.filesystem,
+        type_code=partition.type_code,
+        table=partition.table,
+        dirty=region.skip_reason if region.needs_recovery else "",
     )
 
 
@@ -154,7 +186,6 @@ def _region(image: Map, partition: Partition, reclaim: bool) -> Region:
     try:
         space = find_free_space(partition.filesystem, map_of(image, partition))
     except UntrustedMetadata as reason:
-        return Region(partition, skip_reason=str(reason))
+        dirty = isinstance(reason, NeedsRecovery)
+        return Region(partition, skip_reason=str(reason), needs_recovery=dirty)
     return Region(partition, space)
-
-

@@ -89,7 +89,7 @@ def trace(*commands: Sequence[str]) -> None:
 def started(
     program: str,
     *arguments: str | Path,
-    stdin: IO[bytes] | int = subprocess.DEVNULL,
+    stdin: IO[bytes] | int | None = subprocess.DEVNULL,
     stdout: IO[bytes] | int = subprocess.PIPE,
     stderr: IO[bytes] | int = subprocess.PIPE,
     fds: Sequence[int] = (),

@@ -135,4 +135,4 @@ def _sha_1(slot: bytes) -> bool:
     return not any(slot[20:]) and len(set(slot[:20])) >= 14
 
 
-assert BLOCK == max(HASH_BLOCKS)
+assert max(HASH_BLOCKS) == BLOCK

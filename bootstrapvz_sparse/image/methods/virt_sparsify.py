@@ -22,9 +22,7 @@ def apply(job: Job) -> Iterator[int]:
     free_for_programs(job)
     release_lock(job.image)
     options = ("--quiet", "--in-place", "--format", "raw")
-    programs.run_with_descendants(
-        "virt-sparsify", *options, programs.file_of_ours(job.image.fd)
-    )
+    programs.run_with_descendants("virt-sparsify", *options, programs.file_of_ours(job.image.fd))
     yield job.image.fd
 
 
