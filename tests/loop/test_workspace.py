@@ -11,6 +11,7 @@ import pytest
 
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.cli import main
+from bootstrapvz_sparse.plugin.tasks import reclaim
 from tests.loop.mounting import fill, mounted, run
 from tests.manifests import write
 
@@ -89,6 +90,14 @@ def test_leftovers_are_found_and_released(workspace: Path, tmp_path: Path) -> No
     finally:
         process.kill()
         run("umount", beside)
+
+
+def test_finds_mount_options_below_a_space(workspace: Path) -> None:
+    inside = workspace / "root"
+    run("umount", inside)
+    run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", inside)
+    assert "size=64k" in reclaim._options(str(inside))
+    leftovers.unmount(workspace)
 
 
 def test_a_loop_device_is_released(tmp_path: Path) -> None:
