@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ import pytest
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.plugin.tasks import reclaim
+from bootstrapvz_sparse.util import programs
 from tests.loop.mounting import fill, mounted, run
 from tests.manifests import write
 
@@ -107,3 +109,13 @@ def test_a_loop_device_is_released(tmp_path: Path) -> None:
     run("losetup", "--find", image)
     leftovers.release(tmp_path)
     assert leftovers.loop_devices(tmp_path) == []
+
+
+def test_programs_inherit_a_safe_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell that a program starts finds no program of another user's, either."""
+    (tmp_path / "mount").write_text("#!/bin/sh\n")
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    result = programs.run("sh", "-c", 'echo "$PATH"')
+    assert result.stdout.strip() == programs.search_path()
+    assert str(tmp_path) not in result.stdout.split(":")
