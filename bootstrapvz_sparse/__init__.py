@@ -18,8 +18,10 @@ def validate_manifest(
     error: Callable[[str, list[Any]], None],
 ) -> None:
     """Refuse a manifest that asks for what is not there, naming the path in it."""
+    from . import upstream
     from .plugin.validation import validate
 
+    upstream.install()  # bootstrap-vz's own program imports us late, and repairs are due by now
     validate(data, error)  # the schema too: bootstrap-vz's validator does not name the key
 
 

@@ -16,7 +16,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
-from ..upstream import partitions
+from ..upstream import loop_partitions
 from ..util import loop, programs
 from ..util.mounts import mounts as mounted
 
@@ -94,7 +94,7 @@ def found(folder: Path) -> list[Leftover]:
     for point in mounts(folder):
         everything.append(Leftover(point, "unmount", "unmounted", "is still mounted"))
     devices = loop_devices(folder)
-    for path in partitions.made(folder.name, devices):
+    for path in loop_partitions.device_links(folder.name, devices):
         everything.append(Leftover(str(path), "delete", "deleted", "is still there"))
     for mapping in (mapping for device in devices for mapping in mappings(device)):
         everything.append(Leftover(f"mapping {mapping}", "remove", "removed", "is still there"))
@@ -141,7 +141,7 @@ def release(folder: Path) -> None:
     if mounts(folder):  # what they are on is needed until they are gone
         return
     devices = loop_devices(folder)
-    partitions.clean_up(folder.name, devices)
+    loop_partitions.delete_device_links(folder.name, devices)
     for device in devices:
         for mapping in mappings(device):
             _try("dmsetup", "remove", mapping)

@@ -11,7 +11,7 @@ from .streams import coloured, fail, on_terminal
 
 
 def add(commands: Any) -> None:
-    from ..upstream.partitions import MAPPERS
+    from ..upstream.loop_partitions import MAPPERS
 
     build = commands.add_parser("build", help="build the image that a manifest describes")
     build.add_argument("manifest", type=Path, metavar="MANIFEST")
