@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.util.programs import search_path
-from tests.loop.mounting import mounted
-from tests.unable import unable
+from tests.support.mounting import mounted
+from tests.support.unable import unable
 
 # where mkfs and losetup are, and what users do not have in PATH
 os.environ["PATH"] = search_path()

@@ -12,8 +12,8 @@ from bootstrapvz_sparse.image.convert import convert
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.util.errors import Refused, VerificationFailed
-from tests.loop.mounting import mounted, run
-from tests.loop.used import ZEROS, assert_holds, make_used
+from tests.support.mounting import mounted, run
+from tests.support.used import ZEROS, assert_holds, make_used
 
 pytestmark = pytest.mark.loop
 

@@ -15,7 +15,7 @@ from bootstrapvz_sparse.image.inspect import inspect
 from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.util import loop
 from bootstrapvz_sparse.util.errors import Refused, Unsupported
-from tests.loop.mounting import attached, fill, mounted, run
+from tests.support.mounting import attached, fill, mounted, run
 
 pytestmark = pytest.mark.loop
 SIZE = 320 << 20  # the least that mkfs.xfs takes is 300 MiB

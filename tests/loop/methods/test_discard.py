@@ -12,15 +12,15 @@ import pytest
 
 from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.util import loop
-from tests.e2fsprogs import debugfs
-from tests.loop.methods.common import (
+from tests.support.e2fsprogs import debugfs
+from tests.support.methods import (
     IMAGE,
     MIB,
     content,
 )
-from tests.loop.mounting import bound, mounted, run
-from tests.loop.used import assert_holds
-from tests.nobody import as_nobody
+from tests.support.mounting import bound, mounted, run
+from tests.support.nobody import as_nobody
+from tests.support.used import assert_holds
 
 pytestmark = pytest.mark.loop
 

@@ -14,7 +14,7 @@ from bootstrapvz_sparse.image.holes import probe
 from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.image.survey import survey
 from bootstrapvz_sparse.util.errors import Refused, Unsupported
-from tests.loop.methods.common import (
+from tests.support.methods import (
     EXTENTS,
     IMAGE,
     MIB,
@@ -23,8 +23,8 @@ from tests.loop.methods.common import (
     content,
     other_method,
 )
-from tests.loop.used import ZEROS, assert_holds
-from tests.unable import unable
+from tests.support.unable import unable
+from tests.support.used import ZEROS, assert_holds
 
 pytestmark = pytest.mark.loop
 
