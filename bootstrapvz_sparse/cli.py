@@ -5,39 +5,35 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Collection, Sequence
-from typing import NamedTuple, Protocol, cast
 
 from . import __version__
 from .commands import SHELLS, streams
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from typing import Protocol
 
-class Command(NamedTuple):
-    """A row of the table: the module of a command in ``commands``, and its help text."""
+    class CommandModule(Protocol):
+        """The interface of a command's module."""
 
-    module: str
-    help: str
+        def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+            """Describe the arguments."""
+
+        def run(self, arguments: argparse.Namespace) -> int:
+            """Run the command, and return the exit code."""
 
 
+# The module of each command in ``commands``, and its help text.
 COMMANDS = {
-    "build": Command("build", "build the image that a manifest describes"),
-    "clean": Command("clean", "remove what killed builds left in a workspace"),
-    "sparsify": Command("sparsify", "make finished raw images sparse"),
-    "inspect": Command("inspect", "show where the bytes of raw images are"),
-    "tarball": Command("tarball", "pack a raw image into a tarball for Compute Engine"),
-    "check": Command("check", "check that Compute Engine can import a tarball"),
-    "report": Command("report", "show the report of a build (plugins.sparse.report)"),
+    "build": ("build", "build the image that a manifest describes"),
+    "clean": ("clean", "remove what killed builds left in a workspace"),
+    "sparsify": ("sparsify", "make finished raw images sparse"),
+    "inspect": ("inspect", "show where the bytes of raw images are"),
+    "tarball": ("tarball", "pack a raw image into a tarball for Compute Engine"),
+    "check": ("check", "check that Compute Engine can import a tarball"),
+    "report": ("report", "show the report of a build (plugins.sparse.report)"),
 }
-
-
-class CommandModule(Protocol):
-    """The interface of each module in ``commands`` that is a command."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Describe the arguments."""
-
-    def run(self, arguments: argparse.Namespace) -> int:
-        """Run the command, and return the exit code."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -82,6 +78,7 @@ def _parser(names: Collection[str]) -> argparse.ArgumentParser:
     """Return the parser; only the commands in ``names`` are imported and get their arguments."""
     parser = argparse.ArgumentParser(
         prog="bvz-sparse",
+        formatter_class=_HelpFormatter,
         description="Build sparse Debian images, and make finished raw images sparse.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
@@ -94,16 +91,23 @@ def _parser(names: Collection[str]) -> argparse.ArgumentParser:
         help=f"print a completion script for SHELL ({', '.join(SHELLS)})",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", prog=parser.prog)
-    for name, command in COMMANDS.items():
-        of_command = commands.add_parser(name, help=command.help)
+    for name, (_, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, formatter_class=_HelpFormatter)
         if name in names:
-            _load(name).add_arguments(of_command)
+            _load(name).add_arguments(command)
     return parser
 
 
 def _load(name: str) -> CommandModule:
-    module = importlib.import_module(f".commands.{COMMANDS[name].module}", __package__)
-    return cast(CommandModule, module)
+    module: CommandModule = importlib.import_module(f".commands.{COMMANDS[name][0]}", __package__)
+    return module
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """A formatter that does not load shutil for the width of the terminal."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=streams.columns() - 2)
 
 
 class _PrintCompletion(argparse.Action):

@@ -12,9 +12,17 @@ from ..image.inspect import Inspection, inspect
 from ..render.json import inspection_json
 from ..render.text import inspection_text
 from .debug import add_debug
-from .output import DEFAULT_COLUMNS, columns, each, progress
+from .output import each, progress
 from .pictures import STANDARD_OUTPUT, add_pictures, conflict, write
-from .streams import about, can_print, coloured, on_terminal, print_error
+from .streams import (
+    DEFAULT_COLUMNS,
+    about,
+    can_print,
+    coloured,
+    columns,
+    on_terminal,
+    print_error,
+)
 
 
 class Options(NamedTuple):
@@ -81,7 +89,7 @@ def _misuse(options: Options) -> str:
         return "--svg draws one image (use --html for several)"
     if options.json and options.picture_on_stdout:
         return "--json and a picture cannot both go to standard output (name a file for one)"
-    return conflict(options.svg, options.html, options.images)
+    return conflict(options.svg, options.html, options.images, "image")
 
 
 def _draw(options: Options, inspections: Sequence[Inspection]) -> None:

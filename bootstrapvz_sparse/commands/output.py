@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +15,10 @@ from ..render.json import images_json
 from ..util.errors import OutputFailed
 from ..util.signals import interrupt_once
 from ..util.text import printable
-from .streams import about, attempt, on_terminal, print_output
+from .streams import about, attempt, columns, on_terminal, print_output
 
 T = TypeVar("T")
 PATIENCE, INTERVAL = 1.0, 0.1  # seconds before the first progress line, and between two
-DEFAULT_COLUMNS = 80  # of a terminal that reports a width of 0
 
 
 def each(
@@ -64,11 +62,6 @@ def each(
 def _work_on(path: Path, work: Callable[[Path], T]) -> T:
     with about(path):
         return work(path)
-
-
-def columns() -> int:
-    """Return the width of the terminal, or of COLUMNS in the environment."""
-    return shutil.get_terminal_size().columns or DEFAULT_COLUMNS
 
 
 @contextlib.contextmanager

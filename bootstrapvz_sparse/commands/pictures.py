@@ -25,15 +25,18 @@ def add_pictures(parser: argparse.ArgumentParser, *, svg: str, html: str) -> Non
         )
 
 
-def conflict(svg: Path | None, html: Path | None, sources: Iterable[Path]) -> str:
-    """Return the reason why the pictures of ``sources`` cannot be written, or ""."""
+def conflict(svg: Path | None, html: Path | None, sources: Iterable[Path], drawn: str) -> str:
+    """Return the reason why the pictures of ``sources`` cannot be written, or "".
+
+    ``drawn`` is the word for a source.
+    """
     if svg is not None and svg == html:
         return f"{svg}: named by both --svg and --html (use two files)"
     for path in (svg, html):
         if path is not None and path != STANDARD_OUTPUT and path.exists():
             for source in sources:
                 if source.exists() and path.samefile(source):
-                    return f"{path}: refusing to overwrite {source} with its picture"
+                    return f"{path}: refusing to overwrite the {drawn} with its picture"
     return ""
 
 

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the stages of a build, and draw them; return the exit code."""
     options = Options(**vars(arguments))
-    if reason := conflict(options.svg, options.html, [options.report]):
+    if reason := conflict(options.svg, options.html, [options.report], "report"):
         print_error(reason)
         return 2
     with about(options.report):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from ..util.errors import OutputFailed, SparseError
 from ..util.text import printable
 
+TYPE_CHECKING = False  # typing and pathlib are not loaded for --version
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import TextIO, TypeVar
 
-T = TypeVar("T")
+    T = TypeVar("T")
+
+DEFAULT_COLUMNS = 80
 
 
 class CommandFailed(SparseError):
@@ -116,6 +119,17 @@ def _flush(stream: TextIO | None) -> None:
         os.dup2(null, stream.fileno())
         os.close(null)
         raise
+
+
+def columns() -> int:
+    """Return the width of the terminal, or COLUMNS of the environment, as shutil does."""
+    with contextlib.suppress(KeyError, ValueError):
+        if (width := int(os.environ["COLUMNS"])) > 0:
+            return width
+    with contextlib.suppress(ValueError, OSError):  # closed, or not a terminal
+        if sys.__stdout__ is not None:
+            return os.get_terminal_size(sys.__stdout__.fileno()).columns or DEFAULT_COLUMNS
+    return DEFAULT_COLUMNS
 
 
 def on_terminal(stream: TextIO | None) -> bool:
