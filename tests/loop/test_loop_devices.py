@@ -13,8 +13,8 @@ import pytest
 from bootstrapvz_sparse.image.access import opened
 from bootstrapvz_sparse.util import loop
 from bootstrapvz_sparse.util.errors import SparseError
-from tests.loop.mounting import attached, run
-from tests.nobody import as_nobody
+from tests.support.mounting import attached, run
+from tests.support.nobody import as_nobody
 
 pytestmark = pytest.mark.loop
 
