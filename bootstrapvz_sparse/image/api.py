@@ -18,8 +18,8 @@ from ..util.errors import ImageInUse
 from ..util.temporary import remove_stale
 from ..util.text import human
 from .access import Image, opened, recheck
-from .containers import reject_container
 from .extents import allocated, intersection, total
+from .formats import reject_foreign_format
 from .methods import Job, choose
 from .plans import Plan
 from .reclaim import capabilities, discard_free, find_free, to_discard, would_discard
@@ -71,7 +71,7 @@ def plan(path: Path, *, reclaim: str = "auto", progress: Progress | None = None)
     :raises OSError: the image cannot be read
     """
     with opened(path, write=False) as image:
-        reject_container(image.map, path)
+        reject_foreign_format(image.map, path)
         os.fsync(image.fd)
         surveyed = would_discard(image, find_free(image, reclaim), reclaim)
         scan = Scan(surveyed, progress)
@@ -138,7 +138,7 @@ def sparsify(
     if dry_run:
         return _dry_run(path, reclaim, progress)
     with opened(path) as image:
-        reject_container(image.map, path)
+        reject_foreign_format(image.map, path)
         for stale in remove_stale(image.path):
             image.notes.append(f"{stale.name} was removed: a run that was killed left it behind")
         os.fsync(image.fd)

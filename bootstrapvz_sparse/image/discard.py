@@ -50,10 +50,12 @@ def discard(image: Image, partition: Partition) -> None:
     if os.geteuid() != 0:
         raise Unsupported("discarding by the kernel needs root")
     where = map_of(image.map, partition)
-    if wrong := check(where, partition.filesystem, image.fd):
-        raise Unsupported(wrong)
+    if complaint := check(where, partition.filesystem, image.fd).complaint:
+        raise Unsupported(complaint)
     try:
-        fd, device = loop.attach(image.fd, partition.start, where.size, read_only=False)
+        fd, device = loop.attach(
+            image.fd, partition.start, where.size, loop.name_of_ours(), read_only=False
+        )
         try:
             with _mounted(partition.filesystem, device) as folder:
                 fcntl.ioctl(folder, FITRIM, EVERYTHING)

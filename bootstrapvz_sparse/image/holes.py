@@ -176,9 +176,7 @@ def probe_file(fd: int) -> Capabilities:
         punched = True
     except Unsupported:
         punched = False
-    return Capabilities(
-        sparse=punched, punch=punched, clone=False, block=os.fstatvfs(fd).f_frsize
-    )
+    return Capabilities(sparse=punched, punch=punched, clone=False, block=os.fstatvfs(fd).f_frsize)
 
 
 def _clones(fd: int, folder: Path) -> bool:

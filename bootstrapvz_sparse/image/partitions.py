@@ -1,4 +1,7 @@
-"""Read the partition table of an image by sfdisk(8), and judge how far it can be trusted."""
+"""Read the partition table of an image, and judge how far it can be trusted.
+
+A GPT is read by :mod:`.gpt`, an msdos table by sfdisk(8).
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ from typing import Any, NamedTuple
 from ..util import programs
 from ..util.errors import ProgramMissing
 from .blkid import Signature, signature
+from .gpt import UntrustedTable, read_gpt
+from .view import FileMap
 
 SECTOR = 512
-READABLE = {"dos", "gpt", "PMBR"}  # in the words of blkid
+GPT = {"gpt", "PMBR"}  # in the words of blkid
 EXTENDED = {"5", "f", "85"}
 PROTECTIVE = "ee"
 MAX_PRIMARY = 4  # in an MBR; the numbers of logical partitions come next
@@ -77,51 +82,72 @@ def _read(fd: int, size: int, whole: Signature) -> Table:
         return Table("unknown", skip_reason="several filesystems or tables claim the image")
     if not whole.table:
         return Table("none", (Partition(0, 0, size, filesystem=whole.type),))
-    if whole.table not in READABLE:
-        return Table("unknown", skip_reason=f"a partition table of type {whole.table}")
-    return _sfdisk(fd, size)
+    if whole.table in GPT:
+        return _gpt(fd, size)
+    if whole.table == "dos":
+        return _dos(fd, size)
+    return Table("unknown", skip_reason=f"a partition table of type {whole.table}")
 
 
-def _sfdisk(fd: int, size: int) -> Table:
-    done = programs.run("sfdisk", "--json", programs.same_file(fd), fds=[fd], check=False)
-    if done.returncode:
-        return Table("unknown", skip_reason=f"sfdisk: {programs.last_line(done.stderr)}")
+def _gpt(fd: int, size: int) -> Table:
     try:
-        table = json.loads(done.stdout)["partitiontable"]
-    except ValueError:  # a remark comes before it: on a logical partition of no size, say
-        return Table("unknown", skip_reason=f"sfdisk: {programs.first_line(done.stdout)}")
-    label, entries = table["label"], table.get("partitions", [])
-    if label == "dos" and done.stderr.strip():  # such as what it ignores of a logical partition
-        return Table("unknown", skip_reason=f"sfdisk: {programs.first_line(done.stderr)}")
-    # sfdisk leaves out a start that is none
-    damaged = any(entry["type"] == PROTECTIVE or "start" not in entry for entry in entries)
-    if label not in ("dos", "gpt") or damaged:
-        return Table("unknown", skip_reason="the partition table is damaged")
-    if not entries:
-        return Table("unknown", skip_reason="the partition table is empty")
+        gpt = read_gpt(FileMap(fd, size))
+    except UntrustedTable as reason:
+        return Table("unknown", skip_reason=str(reason))
     partitions = [
-        _partition(entry, table["device"])
-        for entry in entries
-        if label == "gpt" or entry["type"] not in EXTENDED
+        Partition(
+            entry.number,
+            entry.start,
+            entry.end,
+            name=entry.name,
+            boot_code=entry.type_code == BIOS_BOOT,
+            type_code=entry.type_code,
+        )
+        for entry in gpt.partitions
     ]
-    extended = [_bytes(e) for e in entries if label == "dos" and e["type"] in EXTENDED]
-    if label == "gpt":
-        reserved = [(0, table["firstlba"] * SECTOR), ((table["lastlba"] + 1) * SECTOR, size)]
-    else:
-        records = list(_extended_boot_records(fd, entries))
-        logical = [p for p in partitions if p.number > MAX_PRIMARY]
-        astray = [p for p in logical if not _inside(p, extended)]
-        # the kernel and others would find others there
-        if astray or (extended and len(records) != max(len(logical), 1)):
-            return Table("unknown", skip_reason="the chain of logical partitions is damaged")
-        reserved = [(0, SECTOR), *records]
-    return Table(
-        label,
-        tuple(
-            _examined(fd, _placed(partition, partitions, reserved, extended, size))
-            for partition in partitions
-        ),
-    )
+    return _table("gpt", fd, size, partitions, list(gpt.reserved), [])
+
+
+def _dos(fd: int, size: int) -> Table:
+    listed = programs.run("sfdisk", "--json", programs.same_file(fd), fds=[fd], check=False)
+    if listed.returncode:
+        return Table("unknown", skip_reason=f"sfdisk: {programs.last_line(listed.stderr)}")
+    try:
+        table = json.loads(listed.stdout)["partitiontable"]
+    except ValueError:  # a remark comes before it: on a logical partition of no size, say
+        return Table("unknown", skip_reason=f"sfdisk: {programs.first_line(listed.stdout)}")
+    if listed.stderr.strip():  # such as what it ignores of a logical partition
+        return Table("unknown", skip_reason=f"sfdisk: {programs.first_line(listed.stderr)}")
+    entries = table.get("partitions", [])
+    # sfdisk leaves out a start that it cannot read
+    damaged = any(entry["type"] == PROTECTIVE or "start" not in entry for entry in entries)
+    if table["label"] != "dos" or damaged:
+        return Table("unknown", skip_reason="the partition table is damaged")
+    extended = [_bytes(entry) for entry in entries if entry["type"] in EXTENDED]
+    device = table["device"]
+    partitions = [_partition(e, device) for e in entries if e["type"] not in EXTENDED]
+    records = list(_extended_boot_records(fd, entries))
+    logical = [partition for partition in partitions if partition.number > MAX_PRIMARY]
+    astray = [partition for partition in logical if not _inside(partition, extended)]
+    # the kernel and other programs would find other partitions there
+    if astray or (extended and len(records) != max(len(logical), 1)):
+        return Table("unknown", skip_reason="the chain of logical partitions is damaged")
+    return _table("dos", fd, size, partitions, [(0, SECTOR), *records], extended)
+
+
+def _table(
+    label: str,
+    fd: int,
+    size: int,
+    partitions: list[Partition],
+    reserved: list[tuple[int, int]],
+    extended: list[tuple[int, int]],
+) -> Table:
+    """Return the table, with each partition judged by its place and examined."""
+    if not partitions and not extended:
+        return Table("unknown", skip_reason="the partition table is empty")
+    placed = [_placed(each, partitions, reserved, extended, size) for each in partitions]
+    return Table(label, tuple(_examined(fd, partition) for partition in placed))
 
 
 def _examined(fd: int, partition: Partition) -> Partition:
@@ -144,14 +170,7 @@ def _bytes(entry: dict[str, Any]) -> tuple[int, int]:
 def _partition(entry: dict[str, Any], device: str) -> Partition:
     start, end = _bytes(entry)
     number = int(entry["node"].removeprefix(device).lstrip("p"))
-    return Partition(
-        number,
-        start,
-        end,
-        name=entry.get("name", ""),
-        boot_code=entry["type"].upper() == BIOS_BOOT,
-        type_code=entry["type"],
-    )
+    return Partition(number, start, end, type_code=entry["type"])
 
 
 def _inside(partition: Partition, ranges: list[tuple[int, int]]) -> bool:

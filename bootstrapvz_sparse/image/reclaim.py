@@ -6,7 +6,7 @@ import os
 
 from ..util.errors import CheckUnavailable, ProgramMissing, Unsupported
 from .access import Image
-from .checkers import check
+from .checkers import NO_VERDICT, check
 from .discard import discard
 from .filesystems import KINDS, FreeSpace
 from .holes import NO_NEW_FILES, Capabilities, probe, probe_file
@@ -56,10 +56,11 @@ def _checked(image: Image, region: Region) -> Region:
     if region.skip_reason or not (space.free or space.journal):
         return region
     try:
-        wrong = check(map_of(image.map, region.partition), region.partition.filesystem, image.fd)
-    except (ProgramMissing, CheckUnavailable) as reason:
+        kind = region.partition.filesystem
+        complaint = check(map_of(image.map, region.partition), kind, image.fd).complaint
+    except NO_VERDICT as reason:
         return region.skipped(f"it cannot be checked: {reason}")
-    return region.skipped(wrong) if wrong else region
+    return region.skipped(complaint) if complaint else region
 
 
 def to_discard(surveyed: Survey, reclaim: str) -> tuple[Partition, ...]:
@@ -71,7 +72,7 @@ def _to_discard(region: Region, reclaim: str) -> bool:
     kind = KINDS.get(region.partition.filesystem)
     if reclaim != "discard" or not (kind and kind.discardable) or region.partition.skip_reason:
         return False
-    return not region.skip_reason or kind.find_free_space is None
+    return not region.skip_reason or kind.reader is None
 
 
 def would_discard(image: Image, surveyed: Survey, reclaim: str) -> Survey:

@@ -26,8 +26,8 @@ from ..util.errors import (
 from ..util.temporary import temporary
 from ..util.text import human
 from .access import opened
-from .containers import reject_container
 from .extents import data, difference, union
+from .formats import reject_foreign_format
 from .oldgnu import CHUNK_SIZE, MEMBER, Segments, contents, read_end, read_header
 from .zeros import zero_blocks
 
@@ -61,7 +61,7 @@ def write(image: Path, tarball: Path, *, compressor: str = "auto", level: int = 
         raise Unsupported(f"{tarball}: is a directory")
     _require_suffix(tarball)
     with opened(image, write=False) as source:
-        reject_container(source.map, image)
+        reject_foreign_format(source.map, image)
         if source.size % UNIT:
             raise InvalidImage(f"{image}: {wrong_size(source.size)}")
         os.fsync(source.fd)

@@ -7,9 +7,9 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..util.errors import CheckUnavailable, ProgramMissing, VerificationFailed
+from ..util.errors import VerificationFailed
 from .access import Image
-from .checkers import check
+from .checkers import NO_VERDICT, Verdict, check
 from .extents import complement, data, difference, intersection, total, union
 from .filesystems import FreeSpace
 from .partitions import Partition
@@ -44,12 +44,9 @@ def leave_out(survey: Survey, partitions: Sequence[Partition]) -> Survey:
 
 
 class Opinion(NamedTuple):
-    """The verdict of a filesystem's checker: its complaint, "" if there is none.
+    """The verdict of a filesystem's checker; ``unavailable``: why it could not be run."""
 
-    ``unavailable``: why the checker could not be run.
-    """
-
-    complaint: str = ""
+    verdict: Verdict = Verdict(None)
     unavailable: str = ""
 
 
@@ -124,8 +121,8 @@ class Proof:
                 continue
             where = map_of(FileMap(fd, self._survey.size), partition)
             try:
-                asked[partition] = Opinion(check(where, kind, fd) or "")
-            except (ProgramMissing, CheckUnavailable) as reason:
+                asked[partition] = Opinion(check(where, kind, fd))
+            except NO_VERDICT as reason:
                 asked[partition] = Opinion(unavailable=str(reason))
         return asked
 
@@ -137,10 +134,10 @@ class Proof:
                 notes.append(f"{partition}: not checked: {reason}")
             elif new != old:
                 raise VerificationFailed(
-                    f"{partition}: {new.complaint or 'the errors found before are gone'}"
+                    f"{partition}: {new.verdict.complaint or 'the errors found before are gone'}"
                 )
-            elif new.complaint:
-                notes.append(f"{partition}: damaged before and after: {new.complaint}")
+            elif new.verdict.complaint:
+                notes.append(f"{partition}: damaged before and after: {new.verdict.complaint}")
             else:
                 proofs.append(f"{partition}: {partition.filesystem} checks clean")
         return proofs

@@ -30,8 +30,8 @@ def zerofree(device: Path) -> None:
         if not kind.startswith("ext"):
             raise UntrustedMetadata(f"zerofree cannot handle {kind or 'unknown content'}")
         find_free_space(kind, where)
-        if wrong := check(where, kind, fd):
-            raise UntrustedMetadata(wrong)
+        if complaint := check(where, kind, fd).complaint:
+            raise UntrustedMetadata(complaint)
     finally:
         os.close(fd)
     programs.run("zerofree", device)

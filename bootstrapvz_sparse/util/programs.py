@@ -12,7 +12,6 @@ import pkgutil
 import shlex
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from .errors import ProgramFailed, ProgramMissing
+from .permissions import unsafe_reason
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,11 @@ PACKAGES = {
     "cp": "coreutils",
     "e2fsck": "e2fsprogs",
     "fallocate": "util-linux",
+    "fsck.exfat": "exfatprogs",
+    "fsck.f2fs": "f2fs-tools",
+    "fsck.fat": "dosfstools",
     "fstrim": "util-linux",
+    "fusermount3": "fuse3",
     "gzip": "gzip",
     "losetup": "mount",
     "mount": "mount",
@@ -54,30 +58,36 @@ SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # an ordinary user's
 
 
 def search_path() -> str:
-    """Return PATH and the sbin folders, without relative ones and those that others can write."""
+    """Return PATH and the folders of the system, without folders that other users can write."""
     folders = dict.fromkeys(os.environ.get("PATH", os.defpath).split(os.pathsep))
     return os.pathsep.join(filter(_is_safe, [*folders, *SYSTEM_FOLDERS]))
 
 
-def _is_safe(folder: str) -> bool:
+def _is_safe(path: str) -> bool:
     try:
-        return os.path.isabs(folder) and not os.stat(folder).st_mode & stat.S_IWOTH
+        return os.path.isabs(path) and not unsafe_reason(path)
     except OSError:
         return False
 
 
 def find(program: str) -> str:
-    """Return the path of ``program``.
+    """Return the path of ``program``, which no other user can replace.
 
     :raises ProgramMissing: it is not installed
     """
-    found = shutil.which(program, path=search_path())
-    if found is None:
-        package = PACKAGES.get(program)
-        raise ProgramMissing(
-            f"{program}{f' (package {package})' if package else ''} is not installed"
-        )
-    return found
+    if os.sep in program and shutil.which(program):
+        return program
+    for folder in search_path().split(os.pathsep):
+        path = shutil.which(program, path=folder)
+        if path and _is_safe(path):
+            return path
+    package = PACKAGES.get(program)
+    raise ProgramMissing(f"{program}{f' (package {package})' if package else ''} is not installed")
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of programs: their messages are in English."""
+    return {**os.environ, "LC_ALL": "C", "PATH": search_path()}
 
 
 def trace(*commands: Sequence[str]) -> None:
@@ -112,7 +122,7 @@ def started(
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        env={**os.environ, "LC_ALL": "C", "PATH": search_path()},
+        env=_environment(),
         pass_fds=fds,
         start_new_session=True,
     )

@@ -9,6 +9,7 @@ always become holes. A hash tree in another file cannot be seen.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..view import Map
@@ -44,7 +45,7 @@ class Verdict(NamedTuple):
     """
 
     everything: str = ""
-    partitions: Mapping[int, str] = {}
+    partitions: Mapping[int, str] = MappingProxyType({})
 
 
 def judge(

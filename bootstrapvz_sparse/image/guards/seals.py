@@ -6,7 +6,7 @@ a tree in one partition covers another one, and which one is seldom written anyw
 
 from __future__ import annotations
 
-from .disk import BLOCK, Disk
+from .disk import Disk
 from .ends import filesystem_end
 from .fields import u32, u64
 from .owners import DRBD_INDEX, has_drbd
@@ -133,6 +133,3 @@ def _digests(block: bytes) -> bool:
 
 def _sha_1(slot: bytes) -> bool:
     return not any(slot[20:]) and len(set(slot[:20])) >= 14
-
-
-assert max(HASH_BLOCKS) == BLOCK

@@ -1,8 +1,8 @@
 """GPT types of partitions that hold dm-verity data.
 
-Source: "The Discoverable Partitions Specification" of the UAPI group: the types of `root-verity`,
-`usr-verity`, `root-verity-sig` and `usr-verity-sig` of all architectures. The last one is the root of
-ChromeOS (`GPT_ENT_TYPE_CHROMEOS_ROOTFS` of vboot): its hash tree lies behind the filesystem.
+Source: "The Discoverable Partitions Specification" of the UAPI group: root-verity, usr-verity,
+root-verity-sig and usr-verity-sig of all architectures. The last one is the root of ChromeOS
+(``GPT_ENT_TYPE_CHROMEOS_ROOTFS`` of vboot): its hash tree lies behind the filesystem.
 """
 
 from __future__ import annotations
