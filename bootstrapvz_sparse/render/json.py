@@ -94,7 +94,7 @@ def _plan_json(plan: Plan, *, scanned: bool) -> dict[str, object]:
                 "filesystem": (partition.filesystem or None) if partition else None,
                 "start": partition.start if partition else None,
                 "end": partition.end if partition else None,
-                "trouble": (share.region.trouble or None) if share.region else None,
+                "trouble": (share.region.skip_reason or None) if share.region else None,
                 "bytes": amounts,
             }
         )

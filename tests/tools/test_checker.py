@@ -11,7 +11,7 @@ import pytest
 
 from bootstrapvz_sparse.image.extents import total
 from bootstrapvz_sparse.image.filesystems import ext
-from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.zerofree import zerofree
 from bootstrapvz_sparse.util import programs
 from bootstrapvz_sparse.util.errors import ProgramMissing
@@ -121,12 +121,12 @@ def test_without_a_checker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert path.read_bytes() == before
     for path in (v5, image):
         report = sparsify(path)
-        assert not report.notes and report.plan.survey.unneeded
+        assert not report.notes and report.plan.survey.free
     monkeypatch.undo()
     assert check(image) == ""
     for path in (v4, poor):
         report = sparsify(path)
-        assert not report.notes and report.plan.survey.unneeded
+        assert not report.notes and report.plan.survey.free
 
 
 def test_xfs_of_one_group(tmp_path: Path) -> None:
@@ -134,5 +134,5 @@ def test_xfs_of_one_group(tmp_path: Path) -> None:
     image = tmp_path / "image"
     make_xfs(image, ["-d", "agcount=1"])
     report = sparsify(image)
-    assert not report.notes and report.plan.survey.unneeded
+    assert not report.notes and report.plan.survey.free
     run("xfs_repair", "-n", "-o", "force_geometry", image)

@@ -18,7 +18,7 @@ from bootstrapvz_sparse.image.extents import (
     union,
 )
 from bootstrapvz_sparse.image.filesystems import FreeSpace, UntrustedMetadata, ext
-from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.image import sparsify
 from tests.support.e2fsprogs import check, debugfs, mend
 from tests.support.mounting import attached, run
 from tests.support.unable import unable
@@ -261,7 +261,7 @@ def test_what_is_not_trusted_stays(tmp_path: Path) -> None:
     content = image.read_bytes()
     report = sparsify(image)
     assert image.read_bytes() == content
-    assert report.plan.survey.unneeded == []
+    assert report.plan.survey.free == []
     assert "not cleanly unmounted" in report.notes[0]
 
 
@@ -299,5 +299,5 @@ def test_an_external_journal(tmp_path: Path) -> None:
     assert "needs to be replayed" in sparsify(tmp_path / "dirty").notes[0]
     # and the journal itself belongs to a filesystem elsewhere
     before = journal.read_bytes()
-    assert sparsify(journal).plan.survey.unneeded == []
+    assert sparsify(journal).plan.survey.free == []
     assert journal.read_bytes() == before

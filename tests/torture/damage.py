@@ -18,11 +18,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from bootstrapvz_sparse.image.inspect import inspect
-from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.image import inspect
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.render.json import inspection_json, report_json
 from bootstrapvz_sparse.render.text import inspection_text, report_text
-from bootstrapvz_sparse.util.errors import ProgramMissing, Refused, Unsupported, VerificationFailed
+from bootstrapvz_sparse.util.errors import ProgramMissing, SparseError, Unsupported, VerificationFailed
 
 from . import pristine
 from .damage_ext import Ext
@@ -40,7 +40,7 @@ LIMIT = 10  # seconds for the engine
 PATIENCE = 120  # for all others
 CHUNK_SIZE = 500  # cases between which the judge sits
 MEMORY, ROOM = Path("/dev/shm"), 2 << 30
-ALLOWED = (Refused, Unsupported, VerificationFailed, ProgramMissing, OSError)
+ALLOWED = (SparseError, Unsupported, VerificationFailed, ProgramMissing, OSError)
 KINDS: dict[str, type[Ext] | type[Xfs] | type[Swap]] = {"ext": Ext, "xfs": Xfs, "swap": Swap}
 
 # Why something was left alone, for the table of outcomes.

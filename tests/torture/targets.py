@@ -19,7 +19,7 @@ from bootstrapvz_sparse.image.filesystems.ext import free, journal, layout
 from bootstrapvz_sparse.image.filesystems.free_space import FreeSpace
 from bootstrapvz_sparse.image.filesystems.xfs import layout as xfs_layout
 from bootstrapvz_sparse.image.filesystems.xfs import log
-from bootstrapvz_sparse.util.errors import Refused
+from bootstrapvz_sparse.util.errors import SparseError
 
 from .container import NO_CHECKSUMS, unpacked
 
@@ -80,7 +80,7 @@ def _table(data: bytes) -> None:
 
     with unpacked(data) as (_, fd, size), patch.object(partitions, "signature", signature):
         found = partitions.read(fd, size)
-    sound = sorted((p.start, p.end) for p in found.partitions if not p.trouble)
+    sound = sorted((p.start, p.end) for p in found.partitions if not p.skip_reason)
     assert all(0 < start < end <= size for start, end in sound), sound
     assert all(a[1] <= b[0] for a, b in zip(sound, sound[1:])), sound
 
@@ -104,7 +104,7 @@ def _unpack(archive: bytes) -> None:
         disk, segments = tarball._header(stream)
         stored = sum(len(chunk) for _, chunk in tarball._contents(stream, segments))
         tarball._end(stream)
-    except Refused:
+    except SparseError:
         return
     assert 0 <= stored <= disk
 

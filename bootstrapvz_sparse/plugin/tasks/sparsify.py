@@ -73,7 +73,7 @@ def _sparsify(
     )
     for region in report.plan.survey.regions:
         kind = region.partition.filesystem
-        if reclaim != "none" and kind and not region.trouble:
+        if reclaim != "none" and kind and not region.skip_reason:
             # what is left alone is a remark
             way = (
                 "read from its metadata"

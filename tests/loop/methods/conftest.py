@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.image import sparsify
 from tests.support.methods import (
     IMAGE,
     SIZE,

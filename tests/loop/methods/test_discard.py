@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.util import loop
 from tests.support.e2fsprogs import debugfs
 from tests.support.methods import (

@@ -12,7 +12,7 @@ import pytest
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated, data, difference
 from bootstrapvz_sparse.image.scan import Scan
-from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.survey import survey
 from bootstrapvz_sparse.image.verify import Digest, compare
 from bootstrapvz_sparse.util.errors import VerificationFailed
@@ -43,7 +43,7 @@ def test_damage_is_found(
         found = survey(file.fileno(), IMAGE)
         filled = list(data(file.fileno(), IMAGE))
     holes = difference([(0, IMAGE)], [*filled])
-    in_use = difference(holes, found.unneeded)  # where the file of zeros was
+    in_use = difference(holes, found.free)  # where the file of zeros was
     script = DAMAGE[error].replace("HOLE", str(in_use[-1][0] + 4097)) + '"$1"'
     command = shlex.join(["sh", "-c", script, "sh"])
     arguments = ["sparsify", "--method", "command", "--command", command, "--verify", str(image)]
@@ -56,7 +56,7 @@ def test_what_may_change_is_no_damage(make: Callable[..., Path]) -> None:
     image = make("ext4")
     sparsify(image)
     with image.open("rb") as file:
-        free = survey(file.fileno(), IMAGE).unneeded[-1][0]
+        free = survey(file.fileno(), IMAGE).free[-1][0]
         script = 'cat "$1" | tee "$1.new" >/dev/null; dd if="$1.new" of="$1" bs=1M; '
         script += f'rm "$1.new"; printf x | dd of="$1" bs=1 seek={free} conv=notrunc'
         sparsify(image, method="command", command=["sh", "-c", script, "sh"], verify=True)
