@@ -83,13 +83,22 @@ class Proof:
             )
         else:
             self._compare(fd)
-            proofs.append("no byte in use has changed")
+            proofs += self._compared()
         for partition in self._discarded:
             self._image.notes.append(
                 f"{partition}: bytes in use were not compared: the kernel mounts the filesystem "
                 "to discard its free blocks"
             )
         return proofs + self._compare_opinions(self._ask(fd))
+
+    def _compared(self) -> list[str]:
+        """Return the bytes that were compared, in words; none where the kernel mounted it all."""
+        if not self._discarded:
+            return ["no byte in use has changed"]
+        if self._discarded[0].number == 0:
+            return []
+        outside = ", ".join(map(str, self._discarded))
+        return [f"no byte in use outside of {outside} has changed"]
 
     def _read(self, fd: int, digest: Digest) -> None:
         survey = self._survey

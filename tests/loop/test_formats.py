@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.image import convert as formats
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.convert import convert
 from bootstrapvz_sparse.image.extents import allocated
-from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.util.errors import SparseError, VerificationFailed
 from tests.support.mounting import mounted, run
 from tests.support.used import ZEROS, assert_holds, make_used

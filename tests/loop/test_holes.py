@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.image import inspect, sparsify
 from bootstrapvz_sparse.image.extents import allocated, total
 from bootstrapvz_sparse.image.holes import probe, punch
-from bootstrapvz_sparse.image import inspect
-from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.util import loop
 from bootstrapvz_sparse.util.errors import SparseError, Unsupported
 from tests.support.mounting import attached, fill, mounted, run

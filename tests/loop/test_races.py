@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image import access, holes
+from bootstrapvz_sparse.image import access, holes, sparsify
 from bootstrapvz_sparse.image.access import opened
-from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.util.errors import SparseError
 from tests.support.mounting import run
 from tests.support.used import assert_holds, make_used

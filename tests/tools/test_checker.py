@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.extents import total
 from bootstrapvz_sparse.image.filesystems import ext
-from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.zerofree import zerofree
 from bootstrapvz_sparse.util import programs
 from bootstrapvz_sparse.util.errors import ProgramMissing

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.extents import (
     Ranges,
     allocated,
@@ -18,7 +19,6 @@ from bootstrapvz_sparse.image.extents import (
     union,
 )
 from bootstrapvz_sparse.image.filesystems import FreeSpace, UntrustedMetadata, ext
-from bootstrapvz_sparse.image import sparsify
 from tests.support.e2fsprogs import check, debugfs, mend
 from tests.support.mounting import attached, run
 from tests.support.unable import unable

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.access import opened
 from bootstrapvz_sparse.image.extents import allocated, total
 from bootstrapvz_sparse.image.filesystems import FreeSpace
@@ -23,7 +24,6 @@ from bootstrapvz_sparse.image.partitions import (
     Table,
     read,
 )
-from bootstrapvz_sparse.image import sparsify
 from tests.support.e2fsprogs import check, debugfs
 from tests.support.mounting import mounted, run
 from tests.support.unable import unable

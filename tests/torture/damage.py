@@ -18,11 +18,15 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from bootstrapvz_sparse.image import inspect
-from bootstrapvz_sparse.image import sparsify
+from bootstrapvz_sparse.image import inspect, sparsify
 from bootstrapvz_sparse.render.json import inspection_json, report_json
 from bootstrapvz_sparse.render.text import inspection_text, report_text
-from bootstrapvz_sparse.util.errors import ProgramMissing, SparseError, Unsupported, VerificationFailed
+from bootstrapvz_sparse.util.errors import (
+    ProgramMissing,
+    SparseError,
+    Unsupported,
+    VerificationFailed,
+)
 
 from . import pristine
 from .damage_ext import Ext

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.extents import allocated, data, total
 from bootstrapvz_sparse.image.holes import probe
-from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.survey import survey
 from bootstrapvz_sparse.util.errors import SparseError, Unsupported
 from tests.support.methods import (

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.image.holes import probe
-from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.util.errors import SparseError, Unsupported, VerificationFailed
 from tests.support.methods import (
     IMAGE,
@@ -80,7 +80,9 @@ def test_no_room_for_a_second_file(
         image = folder / "image"
         run("cp", "--sparse=never", used[0], image)
         before = content(image), image.stat().st_mtime_ns
-        with pytest.raises(SparseError, match=rf"^{method}: a second file needs up to .* are free$"):
+        with pytest.raises(
+            SparseError, match=rf"^{method}: a second file needs up to .* are free$"
+        ):
             sparsify(image, method=method)
         assert (content(image), image.stat().st_mtime_ns) == before
         assert list(folder.iterdir()) == [image]

@@ -77,7 +77,9 @@ def test_virt_sparsify_is_not_there(
         (tmp_path / program).symlink_to(shutil.which(program) or "")
     monkeypatch.setenv("PATH", str(tmp_path))
     for method in VIRT:
-        with pytest.raises(SparseError, match=r"virt-sparsify \(package guestfs-tools\) is not inst"):
+        with pytest.raises(
+            SparseError, match=r"virt-sparsify \(package guestfs-tools\) is not inst"
+        ):
             sparsify(image, method=method)
     monkeypatch.undo()
 
