@@ -8,10 +8,12 @@ import os
 from ..util import loop, programs
 from ..util.errors import ProgramMissing
 from .access import Image
+from .filesystems import KINDS
 from .partitions import Partition
 from .verify import check
 
-MOUNTABLE = ("btrfs", "exfat", "f2fs", "vfat")  # that pass FITRIM on, in blkid's words
+# Filesystems without a reader that pass FITRIM on, by the types of blkid(8).
+MOUNTABLE = tuple(type for type, kind in KINDS.items() if kind.discardable and not kind.reader)
 
 # The loop device and the mount live as long as the namespace: no longer than this, come what may.
 SCRIPT = 'mount --types "$1" --options "$2" -- "$3" "$4" && exec fstrim -- "$4"'

@@ -110,7 +110,5 @@ def _checked(image: Image, region: Region) -> Region:
     try:
         wrong = check(image.fd, region.partition)
     except ProgramMissing as reason:
-        if region.unneeded.checksums:
-            return region
-        wrong = f"there are no checksums in it, and nobody to check it: {reason}"
+        wrong = f"not checked: {reason}"
     return Region(region.partition, trouble=wrong) if wrong else region

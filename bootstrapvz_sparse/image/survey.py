@@ -19,8 +19,9 @@ from .extents import (
     union,
 )
 from .fiemap import extents
-from .filesystems import FreeSpace, UntrustedMetadata, unneeded
+from .filesystems import FreeSpace, UntrustedMetadata, find_free_space
 from .partitions import Partition, Table
+from .view import FileMap, Map, window
 
 
 class Region(NamedTuple):
@@ -83,7 +84,8 @@ def survey(fd: int, size: int, *, reclaim: bool = True) -> Survey:
     :raises OSError: the image cannot be read
     """
     table = partitions.read(fd, size)
-    regions = tuple(_region(fd, partition, reclaim) for partition in table.partitions)
+    image = FileMap(fd, size)
+    regions = tuple(_region(image, partition, reclaim) for partition in table.partitions)
     return Survey(
         size=size,
         block=os.fstatvfs(fd).f_frsize,
@@ -116,13 +118,14 @@ def _allocation(fd: int, size: int) -> dict[str, Any]:
     }
 
 
-def _region(fd: int, partition: Partition, reclaim: bool) -> Region:
+def _region(image: Map, partition: Partition, reclaim: bool) -> Region:
     if partition.trouble:
         return Region(partition, trouble=partition.trouble)
     if not reclaim or (partition.boot_code and not partition.filesystem):
         return Region(partition)
     try:
-        found = unneeded(partition.filesystem, fd, partition.start, partition.end)
+        where = window(image, partition.start, partition.end)
+        found = find_free_space(partition.filesystem, where)
     except UntrustedMetadata as reason:
         return Region(partition, trouble=str(reason))
     return Region(partition, found)

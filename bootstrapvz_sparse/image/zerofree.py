@@ -8,9 +8,10 @@ from pathlib import Path
 from ..util import programs
 from ..util.errors import Refused
 from .blkid import signature
-from .filesystems import UntrustedMetadata, unneeded
+from .filesystems import UntrustedMetadata, find_free_space
 from .partitions import Partition
 from .verify import check
+from .view import FileMap
 
 
 def zerofree(device: Path) -> None:
@@ -30,7 +31,7 @@ def zerofree(device: Path) -> None:
         kind = signature(fd, 0, size).type
         if not kind.startswith("ext"):
             raise UntrustedMetadata(f"zerofree knows nothing of {kind or 'what is there'}")
-        unneeded(kind, fd, 0, size)
+        find_free_space(kind, FileMap(fd, size))
         if wrong := check(fd, Partition(0, 0, size, filesystem=kind)):
             raise UntrustedMetadata(wrong)
     finally:
