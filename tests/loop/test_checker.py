@@ -16,7 +16,7 @@ from bootstrapvz_sparse.image.view import FileMap
 from bootstrapvz_sparse.image.zerofree import zerofree
 from bootstrapvz_sparse.util import programs
 from bootstrapvz_sparse.util.errors import ProgramMissing
-from tests.e2fsprogs import check, debugfs
+from tests.e2fsprogs import debugfs
 from tests.loop.mounting import run
 from tests.xfsprogs import make as make_xfs
 

@@ -17,7 +17,7 @@ from bootstrapvz_sparse.image.extents import (
     total,
     union,
 )
-from bootstrapvz_sparse.image.filesystems import FreeSpace, UntrustedMetadata, ext
+from bootstrapvz_sparse.image.filesystems import FreeSpace, NeedsRecovery, UntrustedMetadata, ext
 from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.image.view import FileMap, window
 from tests.e2fsprogs import check, debugfs, mend
@@ -213,6 +213,7 @@ def test_every_checksum_is_asked(tmp_path: Path) -> None:
     good = tmp_path / "good"
     mke2fs(good, ["-t", "ext4", "-O", "metadata_csum,64bit", "-b", "4096"])
     fill(good, seed=5)
+    debugfs(good, "jo -c -v 3", "jc")  # mke2fs leaves the journal without checksums
     text = debugfs(good, "stats", "imap <8>")
     bitmap = re.search(r"Group  0: block bitmap at (\d+)", text)
     inode = re.search(r"located at block (\d+), offset 0x([0-9a-f]+)", text)
@@ -231,14 +232,55 @@ def test_every_checksum_is_asked(tmp_path: Path) -> None:
         with bad.open("rb") as file:
             file.seek(offset)
             byte = file.read(1)[0]
-        if what == "superblock of the journal":
-            with bad.open("rb") as file:
-                file.seek(journal + 0x28)
-                if not file.read(4)[3] & 0x18:
-                    continue  # this journal has no checksums yet: the kernel adds them
         corrupt(bad, offset, bytes([byte ^ 1]))
         with pytest.raises(UntrustedMetadata, match=f"checksum of (the )?{what}"):
             read(bad)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_journal_with_checksums(version: int, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    mke2fs(image, ["-t", "ext4", "-O", "metadata_csum"])
+    without = read(image)
+    debugfs(image, f"jo -c -v {version}", "jc")
+    text = subprocess.run(["dumpe2fs", "-h", image], capture_output=True, text=True).stdout
+    assert f"journal_checksum_v{version}" in text
+    assert read(image) == without
+
+
+def test_a_journal_of_an_unknown_checksum(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    mke2fs(image, ["-t", "ext4", "-b", "4096", "-O", "metadata_csum"])
+    debugfs(image, "jo -c -v 3", "jc")
+    corrupt(image, journal_of(image)[0][0] + 0x50, b"\1")
+    with pytest.raises(UntrustedMetadata, match="unsupported s_checksum_type 1 of the journal"):
+        read(image)
+
+
+def test_a_journal_with_a_transaction(tmp_path: Path) -> None:
+    image, block = tmp_path / "image", tmp_path / "block"
+    mke2fs(image, ["-t", "ext4", "-b", "4096"])
+    block.write_bytes(bytes(4096))
+    free = read(image).free[-1][0] // 4096
+    debugfs(image, "jo", f"jw -b {free} {block}", "jc")
+    with pytest.raises(NeedsRecovery, match="the journal needs recovery"):
+        read(image)
+    # the flag alone is lost, as in a copy that began before the guest mounted it
+    debugfs(image, "feature -needs_recovery")
+    with pytest.raises(NeedsRecovery, match=r"the journal is not empty \(s_start 1\)"):
+        read(image)
+
+
+def test_a_filesystem_that_was_in_use(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    mke2fs(image, ["-t", "ext2"])
+    debugfs(image, "ssv state 0")
+    with pytest.raises(NeedsRecovery, match="not cleanly unmounted"):
+        read(image)
+    mke2fs(image, ["-t", "ext4", "-O", "orphan_file"])
+    debugfs(image, "feature orphan_present")
+    with pytest.raises(NeedsRecovery, match="the orphan file is not empty"):
+        read(image)
 
 
 def test_a_bitmap_that_gives_metadata_away(tmp_path: Path) -> None:
