@@ -13,6 +13,7 @@ import pytest
 
 from bootstrapvz_sparse.image.extents import Ranges
 from bootstrapvz_sparse.image.filesystems import UntrustedMetadata, xfs
+from bootstrapvz_sparse.image.view import FileMap, window
 from tests.support.mounting import run
 
 V5 = {
@@ -60,14 +61,15 @@ NO_KIND = ["-m", "reflink=0,finobt=0,inobtcount=0", "-d", "agcount=2", "-b", "si
 
 def read(path: Path, offset: int = 0) -> Ranges:
     with path.open("rb") as file:
-        found = xfs.unneeded(file.fileno(), offset, path.stat().st_size)
+        size = path.stat().st_size
+        found = xfs.find_free_space(window(FileMap(file.fileno(), size), offset, size))
     assert found.journal == []
     return found.free
 
 
 def refusal(path: Path, end: int | None = None) -> str:
     with path.open("rb") as file, pytest.raises(UntrustedMetadata) as caught:
-        xfs.unneeded(file.fileno(), 0, path.stat().st_size if end is None else end)
+        xfs.find_free_space(FileMap(file.fileno(), path.stat().st_size if end is None else end))
     return str(caught.value)
 
 

@@ -260,7 +260,7 @@ def test_the_place_of_grub_is_no_cause_for_a_remark(tmp_path: Path) -> None:
 def test_other_tables_are_unknown(tmp_path: Path) -> None:
     path = partitioned(tmp_path / "image", "label: sun\n")
     assert table(path).label == "unknown"
-    assert "sun" in table(path).trouble
+    assert "sun" in table(path).skip_reason
 
 
 def test_an_empty_table_is_unknown(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from bootstrapvz_sparse.image.extents import union
 from bootstrapvz_sparse.image.filesystems import UntrustedMetadata, xfs
+from bootstrapvz_sparse.image.view import FileMap
 from tests.support.unable import unable
 from tests.support.xfs import (
     KINDS,
@@ -31,45 +32,45 @@ from tests.support.xfsprogs import (
 
 # commands of xfs_db, which keeps checksums right, and what is said then
 BROKEN = {
-    "unknown version of XFS": ["sb 0", "write -d versionnum 0xb4a6"],
-    "absurd sector size": ["sb 0", "write -d sectlog 12"],
-    "absurd block size": ["sb 0", "write -d blocklog 10"],
-    "needs to be repaired": ["sb 0", "write -d features_incompat 0x1b"],
+    "unsupported sb_versionnum 0xb4a6": ["sb 0", "write -d versionnum 0xb4a6"],
+    "invalid sb_sectsize 512, sb_sectlog 12": ["sb 0", "write -d sectlog 12"],
+    "invalid sb_blocksize 4096, sb_blocklog 10": ["sb 0", "write -d blocklog 10"],
+    "needs repair": ["sb 0", "write -d features_incompat 0x1b"],
     "incompat 0x100": ["sb 0", "write -d features_incompat 0x10b"],
     "ro_compat 0x10": ["sb 0", "write -d features_ro_compat 0x1f"],
     " compat 0x1": ["sb 0", "write -d features_compat 1"],
     "log_incompat 0x1": ["sb 0", "write -d features_log_incompat 1"],
     "version 0x200": ["sb 0", "write -d versionnum 0xb6a5"],
     "features2 0x10": ["sb 0", "write -d features2 0x19a"],
-    "not completely made": ["sb 0", "write -d inprogress 1"],
-    "the superblock contradicts itself": ["sb 0", "write -d agblklog 20"],
-    "the superblock contradicts itself ": ["sb 0", "write -d agcount 3"],
-    "the superblock contradicts itself  ": ["sb 0", "write -d bad_features2 0x8a"],
-    "larger than the space": ["sb 0", "write -d agcount 200", "write -d dblocks 1638400"],
+    "mkfs.xfs did not finish": ["sb 0", "write -d inprogress 1"],
+    "invalid sb_agblklog 20": ["sb 0", "write -d agblklog 20"],
+    "invalid sb_dblocks ": ["sb 0", "write -d agcount 3"],
+    "sb_bad_features2 0x8a": ["sb 0", "write -d bad_features2 0x8a"],
+    "larger than its partition": ["sb 0", "write -d agcount 200", "write -d dblocks 1638400"],
     "realtime": ["sb 0", "write -d rblocks 100"],
     "on another device": ["sb 0", "write -d logstart 0"],
-    "its log lies outside": ["sb 0", "write -d logblocks 9000"],
-    "the superblock is newer than its log": ["sb 0", "write -d lsn 0x500000000"],
-    "and the superblock says": ["sb 0", "write -d fdblocks 12"],
+    "the log lies outside the filesystem": ["sb 0", "write -d logblocks 9000"],
+    "the superblock is newer than the log": ["sb 0", "write -d lsn 0x500000000"],
+    "12 in the superblock": ["sb 0", "write -d fdblocks 12"],
     "group 1 has no AGF": ["agf 1", "write -d magicnum 0"],
     "group 1 has no AGF ": ["agf 1", "write -d versionnum 2"],
     "group 0 has no AGF": ["agf 0", "write -d seqno 1"],
     "group 0 has no AGF ": ["agf 0", "write -d length 8000"],
-    "the AGF of group 0 is of another": ["agf 0", "write -d uuid rewrite"],
+    "the AGF of group 0 belongs to another": ["agf 0", "write -d uuid rewrite"],
     "the AGF of group 0 is newer": ["agf 0", "write -d lsn 0x500000000"],
     "group 0 has no AGI": ["agi 0", "write -d seqno 1"],
-    "the AGI of group 0 is of another": ["agi 0", "write -d uuid rewrite"],
+    "the AGI of group 0 belongs to another": ["agi 0", "write -d uuid rewrite"],
     "group 0 has no AGFL": ["agfl 0", "write -d seqno 1"],
-    "the AGFL of group 0 is of another": ["agfl 0", "write -d uuid rewrite"],
-    "group 0 has a broken AGFL": ["agf 0", "write -d flcount 2"],
-    "group 0 has a broken AGFL ": ["agf 0", "write -d flfirst 1000"],
+    "the AGFL of group 0 belongs to another": ["agfl 0", "write -d uuid rewrite"],
+    "agf_flcount 2": ["agf 0", "write -d flcount 2"],
+    "invalid AGFL of group 0: agf_flfirst 1000": ["agf 0", "write -d flfirst 1000"],
     "has 0 levels": ["agf 0", "write -d bnolevel 0"],
     "has 99 levels": ["agf 0", "write -d cntlevel 99"],
     "a tree of group 0 is broken": ["agf 0", "write -d bnolevel 2"],
     "a tree of group 0 lies outside it": ["agf 0", "write -d bnoroot 0x7fffffff"],
-    "free blocks in its trees": ["agf 0", "write -d freeblks 5"],
-    "the longest extents": ["agf 0", "write -d longest 5"],
-    "not as large as its AGF says": ["agf 0", "write -d btreeblks 1"],
+    "blocks are free in the trees, 5 in the AGF": ["agf 0", "write -d freeblks 5"],
+    " and 5": ["agf 0", "write -d longest 5"],
+    "agf_btreeblks is 1": ["agf 0", "write -d btreeblks 1"],
     "overlaps, or lies outside": ["agfl 0", "write -d bno[0] 1", "write -d bno[1] 1"],
     "overlaps, or lies outside ": ["agi 0", "write -d root 2"],
     "overlaps, or lies outside  ": ["agi 0", "write -d root 0x7fffffff"],
@@ -83,7 +84,7 @@ TREE = {  # of its first leaf by place, below the root
     "a tree of group 1 is broken     ": "rightsib 0xffffffff",
     "a tree of group 1 is broken      ": "bno 16",
     "a tree of group 1 is broken       ": "owner 0",
-    "a tree of group 1 is of another": "uuid rewrite",
+    "a tree of group 1 belongs to another": "uuid rewrite",
     "a tree of group 1 is newer": "lsn 0x500000000",
     "trees of group 1 do not agree": "recs[2].blockcount 77",
     "trees of group 1 do not agree ": "recs[2].startblock 77",
@@ -187,9 +188,9 @@ def test_truncated(tmp_path: Path) -> None:
         assert refusal(short)
         # cut off behind the last metadata, and the partition table does not know
         with contextlib.suppress(UntrustedMetadata), short.open("rb") as file:
-            assert xfs.unneeded(file.fileno(), 0, size).free == read(image)
+            assert xfs.find_free_space(FileMap(file.fileno(), size)).free == read(image)
     os.truncate(copy(image, short), size // 2)
-    assert refusal(short, size) == "the image ends within its metadata"
+    assert refusal(short, size).endswith("is beyond the image's end")
 
 
 def test_nothing_that_is_no_xfs(tmp_path: Path) -> None:
