@@ -70,9 +70,7 @@ def test_sees_hash_tree_in_another_partition(tmp_path: Path, code: str, superblo
 
 @pytest.mark.parametrize("superblock", [True, False], ids=["superblock", "no superblock"])
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
-def test_sees_hash_tree_behind_filesystem(
-    tmp_path: Path, superblock: bool, algorithm: str
-) -> None:
+def test_sees_hash_tree_behind_filesystem(tmp_path: Path, superblock: bool, algorithm: str) -> None:
     size = 32 * MIB
     data = _ext(tmp_path / "data", size)
     os.truncate(data, DATA.size)
@@ -134,7 +132,7 @@ def test_sees_integrity_checksums(tmp_path: Path, image: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "offset", "raw"),
     [
-        ("jfs", 32768, struct.pack("<4sIQIHHIHHIII", b"JFS1", 1, 131072, 4096, 12, 3, 512, 9, 0, 8192, 0, 0)),
+        ("jfs", 32768, b"JFS1" + struct.pack("<IQIHHIHHI", 1, 131072, 4096, 12, 3, 512, 9, 0, 8192)),
         ("gfs2", 65536, struct.pack(">IIQIIIIII", 0x01161970, 1, 0, 100, 0, 1801, 1900, 0, 0)),
         ("zfs", 128 << 10, struct.pack("<QQQQQ", 0x00BAB10C, 5000, 100, 7, 1700000000)),
         ("reiserfs", 65536, struct.pack("<12xI28xH6x", 18, 4096) + b"ReIsEr2Fs"),
@@ -238,8 +236,12 @@ def test_sees_dirty_ntfs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", [4096, 65536])
 @pytest.mark.parametrize(
-    "magic", [b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001", bytes.fromhex("edc302e99856e50c")]
-)  # fmt: skip
+    "magic",
+    [
+        *(b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001"),
+        bytes.fromhex("edc302e99856e50c"),
+    ],
+)
 def test_sees_hibernated_swap(tmp_path: Path, image: Path, page: int, magic: bytes) -> None:
     swap = HASHES._replace(type_code=LINUX)
     run("mkswap", "--pagesize", page, blank(tmp_path / "swap", swap.size))
