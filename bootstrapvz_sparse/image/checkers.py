@@ -116,7 +116,10 @@ def check(where: Map, kind: str, fd: int) -> Verdict:
     if checker is None:
         raise CheckUnavailable(f"there is no checker for {kind or 'an unknown filesystem'}")
     program, *arguments = checker.command
-    reason = checker.unclean(where)
+    try:
+        reason = checker.unclean(where)
+    except OSError as error:
+        reason = f"its metadata cannot be read: {error.strerror}"
     result = on_view.run(where, fd, program, *arguments, offset=checker.offset)
     text, options = checker.retry
     if text and text in result.stderr:

@@ -8,6 +8,7 @@ import os
 from ..util import loop, programs
 from ..util.errors import ProgramMissing
 from .access import Image
+from .checkers import NO_VERDICT
 from .partitions import Partition
 from .verify import check
 
@@ -41,7 +42,7 @@ def discard(image: Image, partition: Partition) -> None:
 
     if os.geteuid() != 0:
         raise NotDiscarded(f"finding the free blocks of {partition.filesystem} needs root")
-    with contextlib.suppress(ProgramMissing):  # the kernel looks at it itself
+    with contextlib.suppress(*NO_VERDICT):  # the kernel looks at it itself
         if wrong := check(image.fd, partition):
             raise NotDiscarded(wrong)
     length = partition.end - partition.start

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from ..util.errors import ProgramMissing
 from .access import Image
+from .checkers import NO_VERDICT
 from .discard import MOUNTABLE, NotDiscarded, discard
 from .filesystems import READERS, FreeSpace
 from .holes import (
@@ -109,7 +109,7 @@ def _checked(image: Image, region: Region) -> Region:
         return region
     try:
         wrong = check(image.fd, region.partition)
-    except ProgramMissing as reason:
+    except NO_VERDICT as reason:
         if region.unneeded.checksums:
             return region
         wrong = f"there are no checksums in it, and nobody to check it: {reason}"

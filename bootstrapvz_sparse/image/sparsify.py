@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..util.errors import ProgramMissing, VerificationFailed
+from ..util.errors import VerificationFailed
 from ..util.temporary import remove_stale
 from ..util.text import human
 from .access import Image, opened, recheck
+from .checkers import NO_VERDICT
 from .extents import allocated, intersection, total
 from .methods import Job, choose
 from .reclaim import capabilities, discard_free, prepare
@@ -157,7 +158,7 @@ def _verify(image: Image, fd: int, scan: Scan, *, mounted: bool) -> list[str]:
             continue
         try:
             wrong = check(fd, region.partition)
-        except ProgramMissing as reason:
+        except NO_VERDICT as reason:
             image.notes.append(f"{region.partition}: not checked: {reason}")
             continue
         if wrong:

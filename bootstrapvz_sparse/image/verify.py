@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
-from ..util import loop, programs
-from ..util.errors import ProgramMissing, VerificationFailed
+from ..util.errors import VerificationFailed
+from . import checkers
 from .extents import (
     complement,
     data,
@@ -19,6 +16,7 @@ from .extents import (
 )
 from .partitions import Partition
 from .survey import Survey
+from .view import FileMap, window
 from .zeros import zero_blocks
 
 
@@ -58,70 +56,14 @@ def compare(fd: int, survey: Survey, before: Digest) -> None:
 
 
 def check(fd: int, partition: Partition) -> str | None:
-    """What the checker of the partition's filesystem finds wrong in the file ``fd``, in a line.
+    """Return the complaint of the checker of the partition's filesystem in the file ``fd``.
 
-    None when it finds nothing. e2fsck(8), xfs_repair(8), btrfs-check(8), all read-only.
+    None where the filesystem is clean; see :func:`.checkers.check`.
 
-    :raises ProgramMissing: the checker is not installed, or cannot be run on a partition
+    :raises ProgramMissing: the checker is not installed
+    :raises CheckUnavailable: none is known, or it cannot run here
+    :raises OSError: the file cannot be read
     """
-    kind, start = partition.filesystem, partition.start
-    path = programs.same_file(fd)
-    if kind in ("ext2", "ext3", "ext4"):
-        done = programs.run("e2fsck", "-f", "-n", f"{path}?offset={start}", fds=[fd])
-        return _complaint("e2fsck", done)
-    command = {"xfs": ("xfs_repair", "-n"), "btrfs": ("btrfs", "check", "--readonly")}.get(kind)
-    if command is None:
-        raise ProgramMissing(f"there is no checker for {kind or 'what is unknown'}")
-    if partition.number == 0:
-        done = _run(command, path, fds=[fd])
-    else:
-        with _read_only_loop(fd, partition) as device:
-            done = _run(command, device)
-    return _complaint(command[0], done)
-
-
-def _run(
-    command: tuple[str, ...], path: str, fds: Sequence[int] = ()
-) -> subprocess.CompletedProcess[str]:
-    done = programs.run(*command, path, fds=fds)
-    if "Only one AG detected" in done.stderr:  # there is no second superblock to compare with
-        done = programs.run(*command, "-o", "force_geometry", path, fds=fds)
-    return done
-
-
-# How lines begin that only tell what is looked at.
-STEPS = (
-    *("Pass ", "Phase ", "        - "),
-    *("Cannot get host filesystem geometry", "Repair may fail if", "the image and the host file"),
-    *("Opening ", "Checking ", "UUID: ", "["),
-)
-
-
-def _complaint(program: str, done: subprocess.CompletedProcess[str]) -> str | None:
-    """The first thing that a checker has found, if any: what follows is a consequence, often."""
-    if done.returncode == 0:
-        return None
-    lines = (done.stdout + done.stderr).splitlines()
-    found = [line.strip() for line in lines if line.strip() and not line.startswith(STEPS)]
-    return f"{program}: {found[0] if found else f'ended with status {done.returncode}'}"
-
-
-@contextmanager
-def _read_only_loop(fd: int, partition: Partition) -> Iterator[str]:
-    if os.geteuid() != 0:
-        raise ProgramMissing("checking a partition of this type needs root")
-    done = programs.run(
-        "losetup",
-        *("--find", "--show", "--read-only", "--offset", str(partition.start)),
-        *("--sizelimit", str(partition.end - partition.start)),
-        programs.same_file(fd),
-        fds=[fd],
-    )
-    if done.returncode:
-        raise ProgramMissing(f"losetup: {programs.last_line(done.stderr)}")
-    device = done.stdout.strip()
-    try:
-        yield device
-    finally:
-        programs.run("losetup", "--detach", device)
-        loop.wait_until_detached(fd)
+    end = max(partition.end, os.fstat(fd).st_size)
+    where = window(FileMap(fd, end), partition.start, partition.end)
+    return checkers.check(where, partition.filesystem, fd).complaint

@@ -22,6 +22,7 @@ def zerofree(device: Path) -> None:
     :raises UntrustedMetadata: the filesystem is none of ext2, ext3, ext4, or not in order
     :raises Refused: zerofree fails
     :raises ProgramMissing: it, or e2fsck, is not installed
+    :raises CheckUnavailable: e2fsck cannot run here
     :raises OSError: the device cannot be read
     """
     fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
