@@ -14,7 +14,13 @@ from .verify import check
 MOUNTABLE = ("btrfs", "exfat", "f2fs", "vfat")  # that pass FITRIM on, in blkid's words
 
 # The loop device and the mount live as long as the namespace: no longer than this, come what may.
-SCRIPT = 'mount --types "$1" --options "$2" -- "$3" "$4" && exec fstrim -- "$4"'
+# "unshare --propagation private" fails in a chroot whose / is not a mount point. There nsenter
+# returns to the root of the namespace, which always is one.
+SCRIPT = """
+mount --make-rprivate / 2>/dev/null ||
+nsenter --mount=/proc/self/ns/mnt mount --make-rprivate / || exit
+mount --types "$1" --options "$2" -- "$3" "$4" && exec fstrim -- "$4"
+"""
 
 
 class NotDiscarded(Exception):
@@ -51,7 +57,7 @@ def discard(image: Image, partition: Partition) -> None:
         with tempfile.TemporaryDirectory() as point:
             done = programs.run(
                 "unshare",
-                *("--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"),
+                *("--mount", "--propagation", "unchanged", "sh", "-c", SCRIPT, "sh"),
                 *(partition.filesystem, options, image.path, point),
             )
     except ProgramMissing as missing:
