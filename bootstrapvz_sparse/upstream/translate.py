@@ -59,8 +59,11 @@ SUBSTITUTIONS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     # sshd_config has the line as a comment in every release since stretch
     "common/tasks/ssh.py": (("'^PermitRootLogin .*'", "'^#?PermitRootLogin .*'"),),
-    # pytz came with pyRFC3339 1; the standard library has UTC
-    "providers/docker/tasks/image.py": (("import pytz", "from datetime import timezone as pytz"),),
+    # pytz came with pyRFC3339 1; the standard library has UTC, and warns of utcnow since 3.12
+    "providers/docker/tasks/image.py": (
+        ("import pytz", "from datetime import timezone as pytz"),
+        ("datetime.utcnow().replace(tzinfo=pytz.utc)", "datetime.now(pytz.utc)"),
+    ),
     # a command line as one string is a program of that name
     "plugins/admin_user/tasks.py": (
         ("log_call('ssh-keygen -l -f ' + abs_pubkey)",
