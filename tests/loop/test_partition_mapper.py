@@ -53,6 +53,9 @@ def in_dev() -> set[Path]:
 def nothing_in_dev() -> Iterator[None]:
     if not shutil.which("parted"):
         unable("parted is not there")
+    loop_partitions.LINKS.mkdir(
+        parents=True, exist_ok=True
+    )  # without udev the first build makes it
     before = in_dev()
     yield
     assert in_dev() == before
