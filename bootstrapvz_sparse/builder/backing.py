@@ -9,12 +9,10 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-import struct
 from pathlib import Path
 from typing import NamedTuple
 
-LOOP_GET_STATUS64 = 0x4C05  # linux/loop.h
-STATUS = struct.Struct("=QQQQQIIII64s64s32sQQ")  # struct loop_info64
+from ..util.loop import INFO, LOOP_GET_STATUS64
 
 
 class Backing(NamedTuple):
@@ -29,12 +27,12 @@ def backing_file(device: str) -> Backing | None:
     try:
         fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            data = fcntl.ioctl(fd, LOOP_GET_STATUS64, bytes(STATUS.size))
+            data = fcntl.ioctl(fd, LOOP_GET_STATUS64, bytes(INFO.size))
         finally:
             os.close(fd)
     except OSError:  # detached meanwhile
         return None
-    number, inode, *_, name, _, _, _, _ = STATUS.unpack(data)
+    number, inode, *_, name = INFO.unpack(data)
     return Backing(os.fsdecode(name.split(b"\0")[0]), (number, inode))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 import subprocess
 
+from ..util.errors import SparseError
+
 MAX_COMMAND = 80  # characters of a command in a message
 
 
-class BuildError(Exception):
+class BuildError(SparseError):
     """The build is refused or has failed; the text says why."""
 
 

@@ -15,7 +15,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
-from ..upstream import partitions
+from ..upstream import loop_partitions
 from ..util import loop, programs
 from ..util.errors import ProgramFailed, ProgramMissing
 from ..util.holders import used_by
@@ -112,7 +112,7 @@ def find_leftovers(folder: Path) -> list[Leftover]:
     for point in mounts(folder):
         result.append(Leftover(point, "unmount", "unmounted", "still mounted"))
     devices = loop_devices(folder)
-    for path in partitions.made(folder.name, devices):
+    for path in loop_partitions.device_links(folder.name, devices):
         result.append(Leftover(str(path), "delete", "deleted", "still there"))
     for mapping in (mapping for device in devices for mapping in mappings(device)):
         result.append(Leftover(f"mapping {mapping}", "remove", "removed", "still there"))
@@ -161,7 +161,7 @@ def release(folder: Path) -> None:
     if mounts(folder):  # their devices are needed until they are unmounted
         return
     devices = loop_devices(folder)
-    partitions.clean_up(folder.name, devices)
+    loop_partitions.delete_device_links(folder.name, devices)
     for device in devices:
         for mapping in mappings(device):
             _try("dmsetup", "remove", mapping)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import upstream
-from ..upstream import partitions
+from ..upstream import loop_partitions
 from ..util import programs
 from ..util.namespace import private_mounts
 from ..util.signals import defer_signals, interrupt_once
@@ -35,7 +35,7 @@ class Options:
     """The options of bootstrap-vz itself; ``log`` is a folder, or None for no log file.
 
     ``live``: stderr is a terminal whose last line may be overwritten.
-    ``partition_mapper`` is one of :data:`..upstream.partitions.MAPPERS`.
+    ``partition_mapper`` is one of :data:`..upstream.loop_partitions.MAPPERS`.
     """
 
     manifest: Path
@@ -56,7 +56,7 @@ def build(options: Options) -> None:
     _prepare_environment()
     try:
         upstream.install()
-        partitions.install(options.partition_mapper)
+        loop_partitions.select(options.partition_mapper)
     except ImportError as error:
         raise BuildError(str(error)) from error
     if os.geteuid() != 0 and not options.dry_run:

@@ -99,7 +99,7 @@ def _status(path: Path) -> os.stat_result:
 
 def _use(image: Image) -> str | None:
     """What somebody else does with the image."""
-    if devices := loop.devices(image.path):
+    if devices := loop.devices(image.fd):
         return f"attached to {', '.join(devices)}"
     if point := _mounted(image.path):
         return f"mounted on {point}"

@@ -12,7 +12,7 @@ import pytest
 
 from bootstrapvz_sparse.util.mounts import mounts
 from bootstrapvz_sparse.util.namespace import private_mounts
-from tests.loop.mounting import run
+from tests.support.mounting import run
 
 pytestmark = pytest.mark.loop
 

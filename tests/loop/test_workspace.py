@@ -14,8 +14,8 @@ from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.plugin.tasks import reclaim
 from bootstrapvz_sparse.util import programs
-from tests.loop.mounting import fill, mounted, run
-from tests.manifests import write
+from tests.support.manifests import write
+from tests.support.mounting import fill, mounted, run
 
 pytestmark = pytest.mark.loop
 
