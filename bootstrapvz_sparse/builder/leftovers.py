@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from typing import NamedTuple
 
 from ..upstream import loop_partitions
 from ..util import loop, programs
+from ..util.mounts import mounts as mounted
 
 # The environment variable that all programs of a build inherit, with the folder of its run:
 # debootstrap, say, has its root directory elsewhere.
@@ -66,13 +66,7 @@ def processes(folder: Path, but: Container[str] = ()) -> dict[int, str]:
 
 def mounts(folder: Path) -> list[str]:
     """Mount points in ``folder``, the last mounted first, proc_pid_mountinfo(5)."""
-    found = []
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            point = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), line.split()[4])
-            if _is_below(point, folder):
-                found.append(point)
-    return found[::-1]
+    return [mount.point for mount in mounted() if _is_below(mount.point, folder)][::-1]
 
 
 def loop_devices(folder: Path) -> list[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .. import upstream
 from ..upstream import loop_partitions
 from ..util import programs
+from ..util.errors import SparseError
 from ..util.signals import (
     ENDING,
     defer_signals,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class BuildError(Exception):
+class BuildError(SparseError):
     """The build cannot be done or has failed; the text says why, in a line or a few."""
 
 

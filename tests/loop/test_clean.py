@@ -18,11 +18,11 @@ from bootstrapvz_sparse.builder.record import path_of
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.upstream import loop_partitions
 from bootstrapvz_sparse.util.temporary import temporary
-from tests.loop.mounting import attached, mounted
-from tests.loop.small import nothing_is_left
 from tests.loop.test_partition_mapper import changes
-from tests.manifests import write
-from tests.unable import unable
+from tests.support.manifests import write
+from tests.support.mounting import attached, mounted
+from tests.support.small import nothing_is_left
+from tests.support.unable import unable
 
 pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes")]
 

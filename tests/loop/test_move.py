@@ -12,8 +12,8 @@ from bootstrapvz_sparse.image import move as module
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.image.move import copy, move
 from bootstrapvz_sparse.util.errors import Refused, VerificationFailed
-from tests.loop.mounting import fill, mounted
-from tests.nobody import NOBODY
+from tests.support.mounting import fill, mounted
+from tests.support.nobody import NOBODY
 
 pytestmark = pytest.mark.loop
 

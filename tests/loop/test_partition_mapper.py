@@ -17,10 +17,10 @@ from bootstrapvz.common.tasks import partitioning
 
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.upstream import loop_partitions
-from tests.loop.mounting import run
-from tests.loop.small import Failure, nothing_is_left, tasks_of
-from tests.manifests import write
-from tests.unable import unable
+from tests.support.manifests import write
+from tests.support.mounting import run
+from tests.support.small import Failure, nothing_is_left, tasks_of
+from tests.support.unable import unable
 
 pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes", "nothing_in_dev")]
 

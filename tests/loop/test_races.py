@@ -17,8 +17,8 @@ from bootstrapvz_sparse.image import access, holes
 from bootstrapvz_sparse.image.access import opened
 from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.util.errors import Refused
-from tests.loop.mounting import run
-from tests.loop.used import assert_holds, make_used
+from tests.support.mounting import run
+from tests.support.used import assert_holds, make_used
 
 pytestmark = pytest.mark.loop
 

@@ -23,8 +23,8 @@ from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.builder.record import NAME, Record, path_of
 from bootstrapvz_sparse.upstream import loop_partitions
 from bootstrapvz_sparse.util.temporary import temporary
-from tests.loop.mounting import attached, mounted
-from tests.manifests import write
+from tests.support.manifests import write
+from tests.support.mounting import attached, mounted
 
 from .parts import Job, Tally
 
@@ -106,7 +106,7 @@ def _try(case: Case, job: Job, tally: Tally) -> None:
     parts = {"system.bootloader": "none", "volume.partitions": LAYOUTS[layout]}
     manifest = write(job.folder, {"name": image.stem, **parts})
     options = ["--log", "-", "--partition-mapper", "loop"]
-    build = _start(log, "build", *options, str(manifest), path=f"{ROOT}/tests/fakes:")
+    build = _start(log, "build", *options, str(manifest), path=f"{ROOT}/tests/support/fakes:")
     try:
         runs = _end(build, case, tasks, chance, workspace, log)
     except subprocess.TimeoutExpired:

@@ -14,7 +14,7 @@ from bootstrapvz_sparse.image.holes import probe
 from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.image.survey import survey
 from bootstrapvz_sparse.util.errors import Refused, Unsupported
-from tests.loop.methods.common import (
+from tests.support.methods import (
     EXTENTS,
     IMAGE,
     MIB,
@@ -23,8 +23,8 @@ from tests.loop.methods.common import (
     content,
     other_method,
 )
-from tests.loop.used import ZEROS, assert_holds
-from tests.unable import unable
+from tests.support.unable import unable
+from tests.support.used import ZEROS, assert_holds
 
 pytestmark = pytest.mark.loop
 
@@ -55,7 +55,7 @@ def test_every_method(
     left = by_punching(kind) + (zeros if method == "none" else 0)
     assert abs(report.after - left) <= EXTENTS
     assert report.verified == (
-        "the bytes in use are what they were",
+        "no byte in use has changed",
         "the filesystem: ext4 checks clean",
     )
     assert (image.stat().st_ino != before.st_ino) == (expected in SECOND)

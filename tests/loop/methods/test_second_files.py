@@ -12,7 +12,7 @@ from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.image.holes import probe
 from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.util.errors import Refused, Unsupported, VerificationFailed
-from tests.loop.methods.common import (
+from tests.support.methods import (
     IMAGE,
     MIB,
     SECOND,
@@ -20,9 +20,9 @@ from tests.loop.methods.common import (
     content,
     make_whole,
 )
-from tests.loop.mounting import bound, fill, mounted, run
-from tests.loop.used import assert_holds
-from tests.nobody import as_nobody
+from tests.support.mounting import bound, fill, mounted, run
+from tests.support.nobody import as_nobody
+from tests.support.used import assert_holds
 
 pytestmark = pytest.mark.loop
 

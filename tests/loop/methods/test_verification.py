@@ -16,8 +16,8 @@ from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.image.survey import survey
 from bootstrapvz_sparse.image.verify import Digest, compare
 from bootstrapvz_sparse.util.errors import VerificationFailed
-from tests.e2fsprogs import debugfs
-from tests.loop.methods.common import (
+from tests.support.e2fsprogs import debugfs
+from tests.support.methods import (
     IMAGE,
 )
 

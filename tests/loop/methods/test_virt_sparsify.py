@@ -11,13 +11,13 @@ import pytest
 
 from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.util.errors import Refused
-from tests.loop.methods.common import (
+from tests.support.methods import (
     IMAGE,
     MIB,
     VIRT,
 )
-from tests.loop.mounting import mounted, run
-from tests.loop.used import ZEROS, assert_holds
+from tests.support.mounting import mounted, run
+from tests.support.used import ZEROS, assert_holds
 
 pytestmark = pytest.mark.loop
 

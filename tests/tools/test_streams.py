@@ -1,0 +1,133 @@
+"""What the commands do about standard streams that are closed, full or gone, and about colours."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bootstrapvz_sparse.commands import streams
+from tests.support.manifests import write
+
+COMMAND = f"{sys.executable} -m bootstrapvz_sparse.cli"
+PLAIN = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
+def run(script: str, **more: str) -> tuple[int, str]:
+    """The exit code of a shell's ``script`` with our command as ``$c``, and what is on stderr."""
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", script],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**PLAIN, "c": COMMAND, **more},
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "image"
+    path.write_bytes(bytes(1 << 20))
+    return path
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("$c inspect image | true", "Broken pipe"),
+        ("$c inspect image image >/dev/full", "No space left on device"),
+        ("$c inspect --json image >/dev/full", "No space left on device"),
+        ("$c sparsify image >/dev/full", "No space left on device"),
+        ("$c inspect image >&-", "closed"),
+    ],
+)
+def test_standard_output_that_fails(
+    script: str, reason: str, unbuffered: str, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(image.parent)
+    place = Path(__file__).parent.parent.parent
+    status, said = run(script, PYTHONUNBUFFERED=unbuffered, PYTHONPATH=str(place))
+    assert (status, said) == (1, f"bvz-sparse: error: standard output: {reason}\n")
+
+
+def test_the_others_are_made_sparse_nevertheless(image: Path) -> None:
+    other = image.with_name("other")
+    other.write_bytes(bytes(1 << 20))
+    assert run(f"$c sparsify {image} {other} >&-")[0] == 1
+    assert other.stat().st_blocks == 0
+    other.write_bytes(bytes(1 << 20))
+    assert run(f"$c sparsify {image} {other} >/dev/full", PYTHONUNBUFFERED="1")[0] == 1
+    assert other.stat().st_blocks == 0
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("$c inspect /none 2>/dev/full", 1),
+        ("$c inspect /none 2>&-", 1),
+        ("$c --help >/dev/full", 1),
+        ("$c bogus 2>/dev/full", 2),
+        ("$c --version >&- 2>&-", 0),
+    ],
+)
+def test_no_more_than_the_exit_code(script: str, expected: int) -> None:
+    status, said = run(script)
+    assert status == expected and "Traceback" not in said and "Exception" not in said
+
+
+def test_a_closed_stream_gets_no_errors_of_the_other(image: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{COMMAND} inspect /none 2>&-"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_a_build_whose_output_is_lost(tmp_path: Path) -> None:
+    status, said = run(f"$c build --dry-run --log - {write(tmp_path)} 2>/dev/full")
+    assert (status, said) == (1, "")
+
+
+def test_debug(image: Path) -> None:
+    status, said = run(f"$c sparsify --debug {image}")
+    assert status == 0 and "Executing: " in said and "blkid --probe" in said
+    status, said = run("$c inspect --debug /none")
+    *trace, last = said.splitlines()
+    assert status == 1 and last == "bvz-sparse: error: /none: No such file or directory"
+    assert trace[0].startswith("Traceback")
+    for command in ("tarball --debug /none x", "check --debug /none"):
+        assert run(f"$c {command}")[1].startswith("Traceback")
+
+
+class Terminal:
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environment", "terminal", "pipe"),
+    [
+        ({}, True, False),
+        ({"NO_COLOR": ""}, True, False),
+        ({"NO_COLOR": "1"}, False, False),
+        ({"FORCE_COLOR": "1"}, True, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False, False),
+        ({"TERM": "dumb"}, False, False),
+    ],
+)
+def test_colours(
+    environment: dict[str, str], terminal: bool, pipe: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with open(os.devnull) as nowhere:
+        assert streams.coloured(Terminal()) == terminal  # type: ignore[arg-type]
+        assert streams.coloured(nowhere) == pipe and not streams.on_terminal(nowhere)
+    assert not streams.on_terminal(None)
