@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.wheel import build
+
 HERE = Path(__file__).parent
 IMPORT_ALL = """
 import importlib, pkgutil
@@ -24,7 +26,12 @@ print(len(names))
 
 
 def python(interpreter: Path | str, *arguments: str | Path) -> str:
-    done = subprocess.run([interpreter, *arguments], capture_output=True, text=True, cwd="/")
+    environment = dict(os.environ)
+    if interpreter != sys.executable:
+        environment.pop("PYTHONPATH", None)  # another Python has its own packages
+    done = subprocess.run(
+        [interpreter, *arguments], capture_output=True, text=True, cwd="/", env=environment
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -73,14 +80,18 @@ def interpreters() -> dict[str, Path | None]:
     return found
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("version", OTHERS)
 def test_other_pythons(version: str, tmp_path: Path) -> None:
     interpreter = interpreters()[version]
     if interpreter is None:
         pytest.skip(f"python{version} is not there")
-    python(interpreter, "-m", "venv", tmp_path)
-    venv = tmp_path / "bin" / "python"
-    python(venv, "-m", "pip", "install", "-q", HERE.parent.parent)
+    (tmp_path / "wheel").mkdir()
+    [wheel] = build(tmp_path / "wheel", "--wheel")
+    python(interpreter, "-m", "venv", tmp_path / "venv")
+    venv = tmp_path / "venv" / "bin" / "python"
+    python(venv, "-m", "pip", "install", "-q", wheel)
     assert int(python(venv, "-W", "error", "-c", IMPORT_ALL)) == 176
     for manifest in MANIFESTS:
         assert Counter(scheduled(venv, manifest)) == Counter(wanted(manifest))
