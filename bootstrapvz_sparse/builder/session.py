@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import upstream
-from ..upstream import partitions
+from ..upstream import loop_partitions
 from ..util import programs
+from ..util.errors import SparseError
 from ..util.signals import (
     ENDING,
     defer_signals,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class BuildError(Exception):
+class BuildError(SparseError):
     """The build cannot be done or has failed; the text says why, in a line or a few."""
 
 
@@ -43,7 +44,7 @@ class Options:
     """The options of bootstrap-vz itself; ``log`` is a folder, or None for no log file.
 
     ``live``: stderr is a terminal, whose last line may be written over and over.
-    ``partition_mapper`` is one of :data:`..upstream.partitions.MAPPERS`.
+    ``partition_mapper`` is one of :data:`..upstream.loop_partitions.MAPPERS`.
     """
 
     manifest: Path
@@ -64,7 +65,7 @@ def build(options: Options) -> None:
     _prepare_environment()
     try:
         upstream.install()
-        partitions.install(options.partition_mapper)
+        loop_partitions.select(options.partition_mapper)
     except ImportError as error:
         raise BuildError(str(error)) from error
     if os.geteuid() != 0 and not options.dry_run:

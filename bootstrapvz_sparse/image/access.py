@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
-import re
 import stat
 import struct
 import time
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..util import loop
 from ..util.errors import Refused
+from ..util.mounts import mounts
 
 INTERVAL = 0.1  # seconds between two looks at who uses the image
 
@@ -98,7 +99,7 @@ def _status(path: Path) -> os.stat_result:
 
 def _use(image: Image) -> str | None:
     """What somebody else does with the image."""
-    if devices := loop.devices(image.path):
+    if devices := loop.devices(image.fd):
         return f"attached to {', '.join(devices)}"
     if point := _mounted(image.path):
         return f"mounted on {point}"
@@ -147,16 +148,8 @@ def lend(image: Image) -> None:
 
 def _mounted(image: Path) -> str | None:
     """Where the file itself is mounted, without a loop device, as erofs can be."""
-    try:
-        mounts = Path("/proc/self/mounts").read_bytes().splitlines()
-    except OSError:
-        return None
-    for line in mounts:
-        source, point = (re.sub(rb"\\([0-7]{3})", _octal, part) for part in line.split(b" ")[:2])
-        if source == os.fsencode(image):
-            return os.fsdecode(point)
+    with contextlib.suppress(OSError):  # /proc is not mounted
+        for mount in mounts():
+            if mount.source == str(image):
+                return mount.point
     return None
-
-
-def _octal(match: re.Match[bytes]) -> bytes:
-    return bytes([int(match[1], 8) & 0xFF])

@@ -57,6 +57,6 @@ def discard(image: Image, partition: Partition) -> None:
     except ProgramMissing as missing:
         raise NotDiscarded(str(missing)) from missing
     finally:
-        loop.wait_until_detached(image.path)
+        loop.wait_until_detached(image.fd)
     if done.returncode:
         raise NotDiscarded(programs.last_line(done.stderr))

@@ -151,7 +151,7 @@ def _verify(image: Image, fd: int, scan: Scan, *, mounted: bool) -> list[str]:
     else:
         assert scan.digest
         compare(fd, scan.survey, scan.digest)
-        verified.append("the bytes in use are what they were")
+        verified.append("no byte in use has changed")
     for region in scan.survey.regions:
         if region.trouble or region.partition.boot_code or region.partition.filesystem == "swap":
             continue

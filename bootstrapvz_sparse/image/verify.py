@@ -6,7 +6,6 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from ..util import loop, programs
 from ..util.errors import ProgramMissing, VerificationFailed
@@ -125,4 +124,4 @@ def _read_only_loop(fd: int, partition: Partition) -> Iterator[str]:
         yield device
     finally:
         programs.run("losetup", "--detach", device)
-        loop.wait_until_detached(Path(programs.same_file(fd)))
+        loop.wait_until_detached(fd)

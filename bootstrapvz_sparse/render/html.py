@@ -1,4 +1,4 @@
-"""Pictures as a page of HTML that needs nothing else, with the figures as tables."""
+"""Pictures and tables as one self-contained page of HTML."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from ..image.inspect import Inspection
-from ..image.survey import KINDS
 from ..ledger.ledger import Ledger
 from ..util.text import human
 from .image_svg import on_disk, parts, picture
+from .kinds import KINDS
 from .ledger_svg import chart
 from .markup import element
 
@@ -32,16 +32,16 @@ td { white-space: nowrap; font-variant-numeric: tabular-nums; }
 
 
 def inspections_page(inspections: Sequence[Inspection]) -> Element:
-    """A page on images."""
+    """Return a page on images."""
     page, body = _page("Where the bytes of images are")
     for number, inspection in enumerate(inspections):
         element(body, "h1", str(inspection.path))
         body.append(picture(inspection, prefix=f"image-{number}-"))
-        found = parts(inspection)
-        names = [f"{p.name}{f' ({p.filesystem})' if p.filesystem else ''}" for p in found]
+        image_parts = parts(inspection)
+        names = [f"{p.name} ({p.filesystem})" if p.filesystem else p.name for p in image_parts]
         for when, amounts in (
-            ("Before", [part.before for part in found]),
-            ("After bvz-sparse sparsify", [part.after for part in found]),
+            ("Before", [part.before for part in image_parts]),
+            ("After bvz-sparse sparsify", [part.after for part in image_parts]),
         ):
             used = [kind for kind in KINDS if any(amount[kind] for amount in amounts)]
             rows = [
@@ -55,7 +55,7 @@ def inspections_page(inspections: Sequence[Inspection]) -> Element:
 
 
 def ledger_page(ledger: Ledger, name: str) -> Element:
-    """A page on a build."""
+    """Return a page on a build; ``name`` is that of the image."""
     page, body = _page(f"The build of {name}")
     element(body, "h1", name)
     body.append(chart(ledger, name))
@@ -70,6 +70,7 @@ def ledger_page(ledger: Ledger, name: str) -> Element:
 
 
 def _page(title: str) -> tuple[Element, Element]:
+    """Return an empty page and its body."""
     page = element(None, "html", lang="en")
     head = element(page, "head")
     element(head, "meta", charset="utf-8")

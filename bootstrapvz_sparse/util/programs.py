@@ -7,13 +7,13 @@ import os
 import shlex
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .errors import ProgramFailed, ProgramMissing
+from .permissions import unsafe_reason
 
 TIME_TO_END = 10  # seconds that a program gets to clean up when we are interrupted
 
@@ -24,7 +24,11 @@ PACKAGES = {
     "cp": "coreutils",
     "e2fsck": "e2fsprogs",
     "fallocate": "util-linux",
+    "fsck.exfat": "exfatprogs",
+    "fsck.f2fs": "f2fs-tools",
+    "fsck.fat": "dosfstools",
     "fstrim": "util-linux",
+    "fusermount3": "fuse3",
     "gzip": "gzip",
     "losetup": "mount",
     "mount": "mount",
@@ -43,30 +47,36 @@ SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # that sudo, su and 
 
 
 def search_path() -> str:
-    """PATH and the folders of the system, but none that anybody can write, nor a relative one."""
+    """Return PATH and the folders of the system, without those that other users can write."""
     folders = dict.fromkeys(os.environ.get("PATH", os.defpath).split(os.pathsep))
     return os.pathsep.join(filter(_is_safe, [*folders, *SYSTEM_FOLDERS]))
 
 
-def _is_safe(folder: str) -> bool:
+def _is_safe(path: str) -> bool:
     try:
-        return os.path.isabs(folder) and not os.stat(folder).st_mode & stat.S_IWOTH
+        return os.path.isabs(path) and not unsafe_reason(path)
     except OSError:
         return False
 
 
 def find(program: str) -> str:
-    """The path of ``program``.
+    """Return the path of ``program``, which nobody else can replace.
 
     :raises ProgramMissing: it is not installed
     """
-    found = shutil.which(program, path=search_path())
-    if found is None:
-        package = PACKAGES.get(program)
-        raise ProgramMissing(
-            f"{program}{f' (package {package})' if package else ''} is not installed"
-        )
-    return found
+    if os.sep in program and shutil.which(program):
+        return program
+    for folder in search_path().split(os.pathsep):
+        path = shutil.which(program, path=folder)
+        if path and _is_safe(path):
+            return path
+    package = PACKAGES.get(program)
+    raise ProgramMissing(f"{program}{f' (package {package})' if package else ''} is not installed")
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of programs: their messages are in English."""
+    return {**os.environ, "LC_ALL": "C", "PATH": search_path()}
 
 
 trace: Callable[[str], object] | None = None  # is told each command that is run
@@ -97,7 +107,7 @@ def run(
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, "LC_ALL": "C"},
+        env=_environment(),
         pass_fds=fds,
         start_new_session=True,  # so that what it starts can be ended with it
     )
@@ -123,7 +133,7 @@ def pipe(first: Sequence[str], second: Sequence[str], output: int) -> None:
     :raises ProgramMissing: one of them is not installed
     :raises ProgramFailed: one of them fails
     """
-    env = {**os.environ, "LC_ALL": "C"}
+    env = _environment()
     commands = [[*_ending_with_us(), find(command[0]), *command[1:]] for command in (first, second)]
     tell(first, second)
     with (

@@ -51,4 +51,4 @@ def test_the_same_files(
     assert stages["sparsified"]["method"] == sparsify
     assert stages["sparsified"]["allocated"] < stages["built"]["allocated"]
     assert ledger["notes"] == []
-    assert ledger["verified"][0] == "the bytes in use are what they were"
+    assert ledger["verified"][0] == "no byte in use has changed"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.cli import parser
+from bootstrapvz_sparse.cli import full_parser
 from tests.docs.pages import DOCS, ROOT, blocks, commands, pages
 
 TUTORIALS = sorted(DOCS.glob("tutorial-*.md"))
@@ -44,7 +44,7 @@ def test_commands_are_ours(page: Path) -> None:
     for line in words(page):
         program, arguments = Path(line[0]).name, line[1:] if line else []
         if program == "bvz-sparse":
-            parser().parse_args(arguments)  # ends the test with its message where it cannot
+            full_parser().parse_args(arguments)  # ends the test with its message where it cannot
         elif program == "make":
             asked = [word for word in arguments if "=" not in word]
             assert asked and set(asked) <= targets, line

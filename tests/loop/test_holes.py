@@ -157,7 +157,7 @@ def test_an_attached_image_is_refused(tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(1 << 20))
     with attached(image) as device:
-        assert loop.devices(image) == [device]
+        assert loop.devices(image.stat()) == [device]
         with pytest.raises(Refused, match=f"is attached to {device}"):
             sparsify(image)
         assert inspect(image).notes[0].startswith(f"{image} is attached to {device}: what is told")

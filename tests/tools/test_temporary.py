@@ -13,7 +13,14 @@ import pytest
 from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.util import programs
 from bootstrapvz_sparse.util.errors import Refused
-from bootstrapvz_sparse.util.temporary import remove_stale, temporary, temporary_folder
+from bootstrapvz_sparse.util.temporary import (
+    remove_stale,
+    stale,
+    temporary,
+    temporary_folder,
+)
+from bootstrapvz_sparse.util.trees import remove_tree
+from tests.support.mounting import run
 from tests.support.nobody import as_nobody
 
 LEAVING = """
@@ -113,6 +120,80 @@ def test_what_only_looks_like_it_stays(tmp_path: Path) -> None:
     there = sorted(os.listdir(tmp_path))
     remove_stale(path)
     assert sorted(os.listdir(tmp_path)) == there
+
+
+TAKEN = ".disk.raw.0123abcd.bvz-sparse"  # looks like one of ours
+
+
+def test_renamed_files_and_folders_stay(tmp_path: Path) -> None:
+    """In a folder of theirs, other users can rename what belongs to this user."""
+    path, folder = tmp_path / "disk.raw", tmp_path / TAKEN
+    file = tmp_path / TAKEN.replace("0123", "4567")
+    folder.mkdir()
+    (folder / "precious").write_text("content")
+    file.write_text("content")
+    assert remove_stale(path) == [] and stale(tmp_path, remove=True) == []
+    assert (folder / "precious").exists() and file.exists()
+
+
+def test_a_copy_of_a_leftover_stays(tmp_path: Path) -> None:
+    """Whoever copies a leftover with its attributes wants to keep it."""
+    left = leave(tmp_path / "disk.raw")
+    copies = [tmp_path / TAKEN.replace("0", str(number)) for number in range(len(left))]
+    for each, copy in zip(left, copies):
+        subprocess.run(["cp", "--archive", each, copy], check=True)
+    assert sorted(remove_stale(tmp_path / "disk.raw")) == left
+    assert sorted(tmp_path.iterdir()) == sorted(copies)
+
+
+def test_what_was_killed_before_it_was_marked(tmp_path: Path) -> None:
+    (tmp_path / TAKEN).mkdir()
+    (tmp_path / TAKEN.replace("0123", "4567")).touch()
+    assert len(remove_stale(tmp_path / "disk.raw")) == 2
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_mark_does_not_outlive_it(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    with temporary(path) as file:
+        assert os.listxattr(file.fd) == ["user.bvz-sparse"]
+        file.place(path)
+    assert os.listxattr(path) == []
+
+
+@pytest.mark.loop
+@pytest.mark.parametrize("bind", [True, False], ids=["bind", "tmpfs"])
+def test_nothing_goes_behind_a_mount_point(bind: bool, tmp_path: Path) -> None:
+    other, folder = tmp_path / "other", tmp_path / "folder"
+    for each in (other, folder / "a" / "mounted", folder / "b" / "link"):
+        each.mkdir(parents=True)
+    (folder / "b" / "link" / "to").symlink_to(other)
+    (other / "precious").write_text("content")
+    point = folder / "a" / "mounted"
+    options = ["--bind", other] if bind else ["-t", "tmpfs", "tmpfs"]
+    run("mount", *options, point)
+    try:
+        (point / "too").write_text("content")
+        assert not remove_tree(folder)
+        assert (point / "too").exists() and (other / "precious").exists()
+        assert os.listdir(folder) == ["a"]
+        assert not remove_tree(point)  # nor the mount point itself
+    finally:
+        run("umount", point)
+    assert remove_tree(folder) and (other / "precious").exists()
+
+
+def test_only_the_folder_that_is_meant(tmp_path: Path) -> None:
+    folder, other = tmp_path / "folder", tmp_path / "other"
+    folder.mkdir()
+    other.mkdir()
+    (folder / "file").touch()
+    assert not remove_tree(folder, other.stat()) and (folder / "file").exists()
+    assert remove_tree(folder, folder.stat()) and not folder.exists()
+    other.rmdir()
+    other.symlink_to(tmp_path)
+    assert not remove_tree(other)
+    assert remove_tree(tmp_path / "missing")
 
 
 def test_long_names_and_odd_bytes(tmp_path: Path) -> None:

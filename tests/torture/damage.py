@@ -20,12 +20,8 @@ from typing import NamedTuple
 
 from bootstrapvz_sparse.image.inspect import inspect
 from bootstrapvz_sparse.image.sparsify import sparsify
-from bootstrapvz_sparse.render.text import (
-    inspection_json,
-    inspection_text,
-    report_json,
-    report_text,
-)
+from bootstrapvz_sparse.render.json import inspection_json, report_json
+from bootstrapvz_sparse.render.text import inspection_text, report_text
 from bootstrapvz_sparse.util.errors import ProgramMissing, Refused, Unsupported, VerificationFailed
 
 from . import pristine

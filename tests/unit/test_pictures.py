@@ -235,7 +235,7 @@ def book() -> Ledger:
     ]
     ledger.peak = 785 * MIB
     ledger.limits.update(allocated=900 * MIB, tarball=200 * MIB)
-    ledger.verified.append("the bytes in use are what they were")
+    ledger.verified.append("no byte in use has changed")
     ledger.notes.append(EVIL)
     return ledger
 

@@ -17,6 +17,7 @@ from bootstrapvz.common.tools import log_check_call
 from ...image import discard, zerofree
 from ...image.filesystems import UntrustedMetadata
 from ...util.errors import Refused
+from ...util.mounts import mounts
 from .ledger import remark
 
 log = logging.getLogger(__name__)
@@ -50,14 +51,10 @@ class EnableOnlineDiscard(Task):
             raise
 
 
-def _options(point: str) -> list[str]:
-    """The options of the filesystem mounted on ``point``, proc_pid_mountinfo(5)."""
-    options: list[str] = []
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        fields = line.split()
-        if fields[4] == os.fsencode(os.path.realpath(point)):
-            options = os.fsdecode(fields[-1]).split(",")
-    return options
+def _options(point: str) -> tuple[str, ...]:
+    """Return the options of the filesystem mounted last on ``point``."""
+    real = os.path.realpath(point)
+    return [mount.options for mount in mounts() if mount.point == real][-1]
 
 
 class Discard(Task):

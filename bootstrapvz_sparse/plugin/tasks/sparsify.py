@@ -45,7 +45,7 @@ class Sparsify(Task):
         reclaim = "none" if settings.reclaim in BEFORE_DETACHING else settings.reclaim
         if settings.sparsify == "none" and (reclaim == "none" or backing.format):
             return
-        loop.wait_until_detached(image)
+        loop.wait_until_detached(image.stat())
         try:
             if backing.format:
                 method, notes = _convert(image, backing.format, reclaim, book, settings)

@@ -1,0 +1,22 @@
+"""The option ``--debug`` of the commands."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..util import programs
+from . import streams
+
+
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Add the option."""
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="show on stderr the programs that are run, and a traceback with each error",
+    )
+
+
+def log_programs() -> None:
+    """Print each program that is run on stderr."""
+    programs.trace = streams.print_message
