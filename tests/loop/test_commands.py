@@ -290,7 +290,9 @@ def test_refuses_locked_image(image: Path, capsys: pytest.CaptureFixture[str]) -
     assert allocated(image.stat()) >= 32 * MIB
 
 
-def test_refuses_image_of_a_virtual_machine(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_image_of_a_virtual_machine(
+    image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     qemu = "qemu-io"
     try:
         process = subprocess.Popen(
@@ -354,7 +356,9 @@ def test_exits_2_on_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interruption_leaves_valid_image(number: signal.Signals, image: Path, tmp_path: Path) -> None:
+def test_interruption_leaves_valid_image(
+    number: signal.Signals, image: Path, tmp_path: Path
+) -> None:
     """Interrupted while reading: a valid image, exit code 1, one line."""
     slow = (
         "import sys, time; from bootstrapvz_sparse import cli\n"
