@@ -21,8 +21,10 @@ def validate_manifest(
     error: Callable[[str, list[Any]], None],
 ) -> None:
     """Reject a manifest that the plugin cannot build, with the path of the setting."""
+    from . import upstream
     from .plugin.validation import validate
 
+    upstream.install()  # bootstrap-vz's own program imports this late, and repairs are due by now
     validate(data, error)  # checks the schema, too: bootstrap-vz's validator does not name the key
 
 

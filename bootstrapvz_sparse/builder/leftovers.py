@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,8 +16,9 @@ from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
-from ..upstream import partitions
+from ..upstream import loop_partitions
 from ..util import loop, programs
+from ..util.mounts import mounts as mounted
 
 # The environment variable that all programs of a build inherit, with the folder of its run:
 # debootstrap, say, has its root directory elsewhere.
@@ -66,13 +66,7 @@ def processes(folder: Path, but: Container[str] = ()) -> dict[int, str]:
 
 def mounts(folder: Path) -> list[str]:
     """Mount points in ``folder``, the last mounted first, proc_pid_mountinfo(5)."""
-    found = []
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            point = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), line.split()[4])
-            if _is_below(point, folder):
-                found.append(point)
-    return found[::-1]
+    return [mount.point for mount in mounted() if _is_below(mount.point, folder)][::-1]
 
 
 def loop_devices(folder: Path) -> list[str]:
@@ -100,7 +94,7 @@ def found(folder: Path) -> list[Leftover]:
     for point in mounts(folder):
         everything.append(Leftover(point, "unmount", "unmounted", "is still mounted"))
     devices = loop_devices(folder)
-    for path in partitions.made(folder.name, devices):
+    for path in loop_partitions.device_links(folder.name, devices):
         everything.append(Leftover(str(path), "delete", "deleted", "is still there"))
     for mapping in (mapping for device in devices for mapping in mappings(device)):
         everything.append(Leftover(f"mapping {mapping}", "remove", "removed", "is still there"))
@@ -132,7 +126,7 @@ def unmount(folder: Path, keep: Container[str] = ()) -> None:
 
 def _try(*command: str) -> None:
     """What does not succeed is still there afterwards, and named then."""
-    programs.tell(command)
+    programs.trace(command)
     subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
@@ -147,7 +141,7 @@ def release(folder: Path) -> None:
     if mounts(folder):  # what they are on is needed until they are gone
         return
     devices = loop_devices(folder)
-    partitions.clean_up(folder.name, devices)
+    loop_partitions.delete_device_links(folder.name, devices)
     for device in devices:
         for mapping in mappings(device):
             _try("dmsetup", "remove", mapping)

@@ -15,7 +15,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..upstream.partitions import LINKS
+from ..upstream.loop_partitions import LINKS
 from ..util.temporary import is_at
 
 NAME = re.compile(r"\.([0-9a-f]{8})\.bvz-sparse")

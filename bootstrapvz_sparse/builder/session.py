@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import upstream
-from ..upstream import partitions
+from ..upstream import loop_partitions
 from ..util import programs
 from ..util.errors import SparseError
 from ..util.signals import (
@@ -44,7 +44,7 @@ class Options:
     """The options of bootstrap-vz itself; ``log`` is a folder, or None for no log file.
 
     ``live``: stderr is a terminal, whose last line may be written over and over.
-    ``partition_mapper`` is one of :data:`..upstream.partitions.MAPPERS`.
+    ``partition_mapper`` is one of :data:`..upstream.loop_partitions.MAPPERS`.
     """
 
     manifest: Path
@@ -65,7 +65,7 @@ def build(options: Options) -> None:
     _prepare_environment()
     try:
         upstream.install()
-        partitions.install(options.partition_mapper)
+        loop_partitions.select(options.partition_mapper)
     except ImportError as error:
         raise BuildError(str(error)) from error
     if os.geteuid() != 0 and not options.dry_run:
@@ -144,16 +144,15 @@ def _logging(options: Options) -> Iterator[tuple[ConsoleHandler, Path | None]]:
             raise BuildError(
                 f"cannot write the log {logfile}: {error.strerror} (--log FOLDER, or --log -)"
             ) from error
-    before = root.level, logging.raiseExceptions, programs.trace
+    before = root.level, logging.raiseExceptions
     root.setLevel(logging.NOTSET)
-    programs.trace = log.debug
     logging.raiseExceptions = False  # no traceback for each line that a full disk does not take
     for handler in handlers:
         root.addHandler(handler)
     try:
         yield console, logfile
     finally:
-        level, logging.raiseExceptions, programs.trace = before
+        level, logging.raiseExceptions = before
         root.setLevel(level)
         for handler in handlers:
             root.removeHandler(handler)

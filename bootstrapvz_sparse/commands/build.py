@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import builder
-from ..upstream.partitions import MAPPERS
+from ..upstream.loop_partitions import MAPPERS
 from .streams import coloured, on_terminal
 
 

@@ -1,37 +1,62 @@
-"""What lies at a place of an image, as libblkid tells it: blkid(8)."""
+"""Signatures of filesystems, tables and arrays, as libblkid finds them: blkid(8)."""
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 from ..util import programs
 
-HEAD = 2 << 20  # the signatures that matter here are at the beginning
-AMBIVALENT = 8  # exit code of blkid
+NOT_FOUND, AMBIVALENT = 2, 8  # exit codes
+MBR_ENTRIES, ENTRIES = 446, 64  # bytes of an MBR
+TINY = 1440 * 1024  # up to here libblkid stops at the first filesystem, as on a floppy disk
 
 
 class Signature(NamedTuple):
-    """``type``: the kind of the filesystem, swap area, ..., in blkid's words; ``table``: that of
-    the partition table. ``""`` where there is none; ``ambivalent`` where there are several."""
+    """The signatures of a byte range.
+
+    ``type`` is the kind of the filesystem, swap area or array member, ``table`` that of the
+    partition table, both in blkid's words and ``""`` where there is none. ``ambivalent``: there is
+    more than one. ``error`` is the message of a blkid that could not read the range.
+    """
 
     type: str = ""
     table: str = ""
     ambivalent: bool = False
+    error: str = ""
 
 
 def signature(fd: int, start: int, end: int) -> Signature:
-    """What lies between the bytes ``start`` and ``end`` of the file.
+    """Return the signatures between the bytes ``start`` and ``end`` of the open file.
 
-    :raises ProgramMissing: without blkid nobody vouches for what is there
+    libblkid has to know the true size: many signatures lie at the end, and it skips each type that
+    needs more room than there is.
+
+    :raises ProgramMissing: blkid is not installed
+    :raises OSError: the file cannot be read
     """
-    length = min(end - start, HEAD)
+    first = _probe(fd, start, end)
+    if first.type and first.table == "dos" and not any(os.pread(fd, ENTRIES, start + MBR_ENTRIES)):
+        first = first._replace(table="")  # libblkid 2.38 takes exfat's boot sector for one
+    if end - start > TINY or not first.type or first.ambivalent:
+        return first
+    others = _probe(fd, start, end, without=first.type)
+    return first._replace(ambivalent=others.ambivalent or bool(others.type))
+
+
+def _probe(fd: int, start: int, end: int, *, without: str = "") -> Signature:
+    """Run blkid on the range; the type ``without`` is not looked for."""
     done = programs.run(
         "blkid",
-        *("--probe", "--output", "export", "--offset", str(start), "--size", str(length)),
+        *("--probe", "--output", "export", "--offset", str(start), "--size", str(end - start)),
+        *(("--match-types", f"no{without}") if without else ()),
         programs.same_file(fd),
         fds=[fd],
+        check=False,
     )
     if done.returncode == AMBIVALENT:
         return Signature(ambivalent=True)
+    if done.returncode not in (0, NOT_FOUND) or (done.returncode and done.stderr.strip()):
+        return Signature(error=f"blkid: {programs.last_line(done.stderr)}")
     values = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     return Signature(type=values.get("TYPE", ""), table=values.get("PTTYPE", ""))

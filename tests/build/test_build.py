@@ -21,14 +21,14 @@ from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.image.extents import allocated
 from tests.build.boot import boot
 from tests.build.tree import differences, tree
-from tests.e2fsprogs import debugfs
-from tests.loop.mounting import fill, mounted
-from tests.manifests import write
+from tests.support.e2fsprogs import debugfs
+from tests.support.manifests import write
+from tests.support.mounting import fill, mounted
 
 pytestmark = pytest.mark.build
 
 MANIFESTS = Path(__file__).parent.parent.parent / "manifests"
-PLUGINS = Path(__file__).parent.parent / "plugins"
+PLUGINS = Path(__file__).parent.parent / "support" / "plugins"
 ASSETS = Path(bootstrapvz_sparse.__file__).parent / "upstream" / "assets"
 COMMAND = [sys.executable, "-m", "bootstrapvz_sparse.cli", "build", "--log", "log"]
 

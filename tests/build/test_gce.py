@@ -14,7 +14,7 @@ import yaml
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.image.extents import allocated, data
 from bootstrapvz_sparse.image.tarball import check
-from bootstrapvz_sparse.upstream import partitions
+from bootstrapvz_sparse.upstream import loop_partitions
 from tests.build.boot import boot
 
 pytestmark = pytest.mark.build
@@ -36,7 +36,7 @@ def test_built_packed_unpacked_and_booted(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     print(done.stderr)
     assert not leftovers.mounts(tmp_path) and not leftovers.loop_devices(tmp_path)
-    assert not partitions.NODES.exists()
+    assert not loop_partitions.NODES.exists()
     [tarball] = (tmp_path / "images").iterdir()
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["image"], report["tarball"], report["notes"]) == (None, str(tarball), [])

@@ -22,7 +22,7 @@ from bootstrapvz_sparse import cli, upstream
 from bootstrapvz_sparse.plugin.validation import SCHEMA
 from bootstrapvz_sparse.upstream import registry
 from tests.docs.pages import DOCS
-from tests.unable import unable
+from tests.support.unable import unable
 
 NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_argparse_cli")
 

@@ -14,10 +14,10 @@ import jsonschema
 import pytest
 
 from bootstrapvz_sparse.cli import main
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.extents import allocated
-from bootstrapvz_sparse.image.sparsify import sparsify
 from tests.docs.pages import DOCS
-from tests.unable import unable
+from tests.support.unable import unable
 
 MIB = 1 << 20
 SCHEMA = json.loads((DOCS / "images.schema.json").read_text())

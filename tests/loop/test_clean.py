@@ -16,13 +16,13 @@ import pytest
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.builder.record import path_of
 from bootstrapvz_sparse.cli import main
-from bootstrapvz_sparse.upstream import partitions
+from bootstrapvz_sparse.upstream import loop_partitions
 from bootstrapvz_sparse.util.temporary import temporary
-from tests.loop.mounting import attached, mounted
-from tests.loop.small import nothing_is_left
 from tests.loop.test_partition_mapper import changes
-from tests.manifests import write
-from tests.unable import unable
+from tests.support.manifests import write
+from tests.support.mounting import attached, mounted
+from tests.support.small import nothing_is_left
+from tests.support.unable import unable
 
 pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes")]
 
@@ -148,7 +148,7 @@ def test_what_a_mapped_build_leaves(tmp_path: Path) -> None:
     verbs = [one.verb for one in leftovers.found(folder)]
     # root, boot, four specials and four folders of scratch; three nodes, a link or two, the folder
     assert verbs.count("unmount") == 10 and verbs.count("detach") == 4
-    assert len(partitions.made(folder.name)) >= 4
+    assert len(loop_partitions.device_links(folder.name)) >= 4
     assert leftovers.undo(folder) == []
     path_of(folder).unlink()
 
@@ -157,7 +157,7 @@ def test_what_a_mapped_build_leaves(tmp_path: Path) -> None:
 def test_signals_roll_back(number: signal.Signals, tmp_path: Path) -> None:
     with build(tmp_path, MAP) as process:
         folder = run_of(tmp_path)
-        assert len(partitions.made(folder.name)) == 3
+        assert len(loop_partitions.device_links(folder.name)) == 3
         process.send_signal(number)
         process.send_signal(number)  # while the first is dealt with
         _, said = process.communicate()

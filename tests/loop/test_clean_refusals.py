@@ -11,7 +11,7 @@ import pytest
 
 from bootstrapvz_sparse.builder.record import path_of
 from bootstrapvz_sparse.cli import main
-from tests.nobody import as_nobody
+from tests.support.nobody import as_nobody
 
 pytestmark = pytest.mark.loop  # as root
 

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.e2fsprogs import debugfs
+from tests.support.e2fsprogs import debugfs
+from tests.support.xfsprogs import make, xfs_db
 from tests.torture.oracle import Ranges, journal, used
-from tests.xfsprogs import make, xfs_db
 
 MIB = 1 << 20
 STATES = ("itself", "other", "sibling")

@@ -11,10 +11,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from bootstrapvz_sparse.image.inspect import Inspection
 
 from bootstrapvz_sparse.image.extents import Ranges, total
 from bootstrapvz_sparse.image.filesystems import FreeSpace
-from bootstrapvz_sparse.image.inspect import Inspection
 from bootstrapvz_sparse.image.partitions import Partition, Table
 from bootstrapvz_sparse.image.survey import (
     KINDS,

@@ -12,7 +12,7 @@ import pytest
 
 from bootstrapvz_sparse.builder import preflight
 from bootstrapvz_sparse.cli import main
-from tests.manifests import write
+from tests.support.manifests import write
 
 
 @pytest.fixture(autouse=True)

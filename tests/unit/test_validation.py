@@ -11,7 +11,7 @@ import yaml
 from bootstrapvz_sparse.plugin import validation
 from bootstrapvz_sparse.plugin.backings import BACKINGS
 from bootstrapvz_sparse.plugin.settings import Settings
-from tests.manifests import SMALL
+from tests.support.manifests import SMALL
 
 
 class Wrong(Exception):

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.sparsify import sparsify
-from tests.loop.methods.common import (
+from bootstrapvz_sparse.image import sparsify
+from tests.support.methods import (
     IMAGE,
     SIZE,
 )
-from tests.loop.mounting import bound, mounted, run
-from tests.loop.used import make_used
+from tests.support.mounting import bound, mounted, run
+from tests.support.used import make_used
 
 
 @pytest.fixture(scope="package")

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.util import loop
-from tests.e2fsprogs import debugfs
-from tests.loop.methods.common import (
+from tests.support.e2fsprogs import debugfs
+from tests.support.methods import (
     IMAGE,
     MIB,
     content,
 )
-from tests.loop.mounting import bound, mounted, run
-from tests.loop.used import assert_holds
-from tests.nobody import as_nobody
+from tests.support.mounting import bound, mounted, run
+from tests.support.nobody import as_nobody
+from tests.support.used import assert_holds
 
 pytestmark = pytest.mark.loop
 
@@ -55,7 +55,7 @@ def test_btrfs_is_discarded(
         assert report.notes == ()
         assert report.after < alone.after - 20 * MIB
         assert report.verified[-1] == "the filesystem: btrfs checks clean"
-        assert loop.devices(image) == []
+        assert loop.devices(image.stat()) == []
         assert str(image) not in Path("/proc/self/mounts").read_text()
         point = tmp_path / "point"
         point.mkdir()
@@ -121,7 +121,7 @@ def test_ext4_is_discarded(
     image = make("ext4")
     report = sparsify(image, reclaim="discard", verify=True)
     assert report.notes == () and report.after < IMAGE / 2
-    assert loop.devices(image) == []
+    assert loop.devices(image.stat()) == []
     assert_holds(image, used[1], tmp_path)
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.extents import allocated, data, total
 from bootstrapvz_sparse.image.holes import probe
-from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.image.survey import survey
-from bootstrapvz_sparse.util.errors import Refused, Unsupported
-from tests.loop.methods.common import (
+from bootstrapvz_sparse.util.errors import SparseError, Unsupported
+from tests.support.methods import (
     EXTENTS,
     IMAGE,
     MIB,
@@ -23,8 +23,8 @@ from tests.loop.methods.common import (
     content,
     other_method,
 )
-from tests.loop.used import ZEROS, assert_holds
-from tests.unable import unable
+from tests.support.unable import unable
+from tests.support.used import ZEROS, assert_holds
 
 pytestmark = pytest.mark.loop
 
@@ -87,7 +87,7 @@ def test_no_punching_is_copying(
 def test_no_punching_is_refused_by_name(method: str, make: Callable[..., Path]) -> None:
     image = make("bindfs")
     before = content(image)
-    with pytest.raises(Refused, match=f"^{method}: holes cannot be punched"):
+    with pytest.raises(SparseError, match=f"^{method}: holes cannot be punched"):
         sparsify(image, method=method)
     assert content(image) == before
 
@@ -98,7 +98,7 @@ def test_free_blocks_are_zeros_to_others(
     """Where they cannot be punched they are written, for the program of whom we know nothing."""
     image = make("bindfs")
     with image.open("rb") as file:
-        unneeded = survey(file.fileno(), IMAGE).unneeded
+        unneeded = survey(file.fileno(), IMAGE).free
         assert total(unneeded) > 20 * MIB
         assert any(any(os.pread(file.fileno(), b - a, a)) for a, b in unneeded)
         sparsify(image, method="command", command=["true"], verify=True)
@@ -113,7 +113,7 @@ def test_no_holes_at_all(make: Callable[..., Path]) -> None:
         sparsify(image)
     for method in OTHERS:
         if method != "command":  # whose program may know better
-            with pytest.raises((Refused, Unsupported), match="files cannot|holes cannot"):
+            with pytest.raises((SparseError, Unsupported), match="files cannot|holes cannot"):
                 sparsify(image, method=method)
     assert (content(image), image.stat().st_mtime_ns) == (before[0], before[1].st_mtime_ns)
     assert list(image.parent.iterdir()) == [image]

@@ -1,0 +1,69 @@
+"""Who else needs the bytes that a filesystem calls free.
+
+A filesystem speaks for its own files only. Before anything is called free the image is judged as a
+whole by guards, one small function each. They read superblocks and the first data where no
+filesystem is, never holes and never the content of files. Blocks of zeros change no byte and may
+always become holes. A hash tree in another file cannot be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from ..view import Map
+from . import owners, seals, states
+from .disk import Disk
+from .ends import filesystem_end
+from .recovery import needs_recovery
+from .suspect import Suspect
+
+IMAGE_GUARDS = (
+    states.stacked_table,
+    states.suspended,
+    states.running,
+    seals.verity_type,
+    seals.companion,
+    seals.android_boot,
+    seals.hash_tree,
+)
+PARTITION_GUARDS = (
+    owners.contradiction,
+    owners.array_member,
+    owners.replicated,
+    owners.unknown_to_blkid,
+    owners.behind_filesystem,
+)
+
+
+class Verdict(NamedTuple):
+    """The reasons why nothing may be called free.
+
+    ``everything`` is the reason for the whole image, ``""`` without one; ``partitions`` holds the
+    reason of each suspect that has one, by its number.
+    """
+
+    everything: str = ""
+    partitions: Mapping[int, str] = MappingProxyType({})
+
+
+def judge(
+    image: Map, fd: int, suspects: Iterable[Suspect], *, kind: str = "", table: str = ""
+) -> Verdict:
+    """Judge the open file ``fd``, whose disk is the map ``image``.
+
+    ``kind`` and ``table`` are the types that blkid(8) reports of the whole image.
+
+    :raises OSError: the image cannot be read
+    """
+    disk = Disk(image, fd, suspects, kind, table)
+    everything = next(filter(None, (guard(disk) for guard in IMAGE_GUARDS)), "")
+    partitions = {}
+    for suspect in disk.suspects:
+        if reason := next(filter(None, (guard(disk, suspect) for guard in PARTITION_GUARDS)), ""):
+            partitions[suspect.number] = reason
+    return Verdict(everything, partitions)
+
+
+__all__ = ["Suspect", "Verdict", "filesystem_end", "judge", "needs_recovery"]

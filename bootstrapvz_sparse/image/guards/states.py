@@ -1,0 +1,56 @@
+"""Images whose guest is not shut down, or whose partition table contradicts their content.
+
+Each function returns why nothing in the whole image may be called free, ``""`` if it found nothing.
+"""
+
+from __future__ import annotations
+
+from .disk import Disk
+from .recovery import needs_recovery
+from .suspect import Suspect
+
+PAGE_SIZES = (4096, 8192, 16384, 32768, 65536)
+SUSPENDED = (  # the signatures of libblkid/src/superblocks/swap.c
+    b"S1SUSPEND",
+    b"S2SUSPEND",
+    b"ULSUSPEND",
+    b"LINHIB0001",
+    b"\xed\xc3\x02\xe9\x98\x56\xe5\x0c",
+)
+
+
+def stacked_table(disk: Disk) -> str:
+    """Report a partition table above a filesystem of the whole disk: one of them is stale.
+
+    Source: blkid(8), which reports both TYPE and PTTYPE; isohybrid(1) images have both by intent.
+    """
+    if disk.kind and disk.table:
+        return f"a partition table ({disk.table}) and {disk.kind} both claim the whole image"
+    return ""
+
+
+def suspended(disk: Disk) -> str:
+    """Report a swap area with the memory of a suspended guest.
+
+    Source: Linux, kernel/power/swap.c, ``struct swsusp_header``: the signature of the swap area, in
+    the last 10 bytes of its first page, is replaced; libblkid/src/superblocks/swap.c.
+    """
+    for suspect in disk.suspects:
+        if suspect.kind == "swsuspend" or (suspect.kind in ("", "swap") and _suspended(suspect)):
+            return f"{suspect} holds the memory of a suspended guest"
+    return ""
+
+
+def _suspended(suspect: Suspect) -> bool:
+    return any(suspect.read(page - 10, 10).startswith(SUSPENDED) for page in PAGE_SIZES)
+
+
+def running(disk: Disk) -> str:
+    """Report a guest that was copied while it ran: one of its filesystems needs recovery.
+
+    Source: see :mod:`.recovery`, for each filesystem.
+    """
+    for suspect in disk.suspects:
+        if reason := needs_recovery(suspect):
+            return f"{suspect} was copied in use ({suspect.kind}: {reason})"
+    return ""
