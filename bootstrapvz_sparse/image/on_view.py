@@ -65,13 +65,20 @@ def _run(
 ) -> subprocess.CompletedProcess[str]:
     helper = programs.find("fusermount3") if way == "fusermount3" else loop.name_of_ours()
     return programs.run(
-        sys.executable,
+        _interpreter(),
         *("-I", "-S", "-c", PROGRAM, ROOT),
         *(way, str(os.getpid()), ",".join(map(str, fds)), helper),
         *command,
         fds=fds,
         check=False,
     )
+
+
+def _interpreter() -> str:
+    """Return the Python that runs us, or any where its path cannot be used: the rest is ours."""
+    if sys.executable and os.access(sys.executable, os.X_OK):
+        return sys.executable
+    return programs.find("python3")
 
 
 @contextmanager

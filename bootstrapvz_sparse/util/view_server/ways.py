@@ -122,7 +122,7 @@ def _guard(helper: str, folder: str, path: str) -> tuple[int, int]:
             os.dup2(source, fd)
         os.closerange(3, max(map(int, os.listdir("/proc/self/fd"))) + 1)
         os.read(0, 1)
-        if os.path.exists(path):
+        if os.path.isdir(folder):  # path itself is "not connected" now
             if os.fork() == 0:
                 os.execv(helper, [helper, "-u", "-q", "-z", "--", path])
             os.wait()
