@@ -253,6 +253,16 @@ def test_exfat(make: Callable[[str], Path], offset: int, new: bytes, complaint: 
     assert checked(image, "exfat").complaint == complaint
 
 
+@pytest.mark.parametrize("cluster", range(4))
+def test_exfat_bitmap(make: Callable[[str], Path], cluster: int) -> None:
+    """The clusters of the bitmap, of the upcase table and of the root directory."""
+    image = make("exfat")
+    heap = read(image, 88, "<I") * 512
+    assert read(image, heap, "<B") == 0b1111
+    change(image, heap, bytes([0b1111 ^ 1 << cluster]))
+    assert checked(image, "exfat").complaint == "exfat: its bitmap is damaged"
+
+
 def checkpoint(image: Path, *, flags: int) -> None:
     """Set flags of both checkpoints of f2fs; its CRC-32 begins with its magic number."""
     first = read(image, 1024 + 76, "<I") * 4096

@@ -23,6 +23,7 @@ from bootstrapvz_sparse.util.errors import CheckUnavailable, ProgramMissing
 from tests.support.e2fsprogs import debugfs
 from tests.support.mounting import run
 from tests.support.nobody import as_user_with_fuse, without_fuse
+from tests.support.processes import descendants, running
 from tests.support.unable import unable
 
 MIB = 1 << 20
@@ -238,22 +239,6 @@ on_view.run(window(FileMap(fd, 1 << 30), 0, 1 << 20), fd, "tail", "-f", "-c", "1
 """
 
 
-def children(pid: int) -> list[int]:
-    """Return all processes below ``pid``."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found += [child, *children(child)]
-    return found
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_nothing_is_left_after_signals(image: Path, way: str, number: signal.Signals) -> None:
     """Neither processes nor mounts in any namespace nor files nor loop devices."""
@@ -264,10 +249,10 @@ def test_nothing_is_left_after_signals(image: Path, way: str, number: signal.Sig
                 stderr=subprocess.DEVNULL,
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
-            while not (below := children(process.pid)) and process.poll() is None:
+            while not (below := descendants(process.pid)) and process.poll() is None:
                 time.sleep(0.001)
             time.sleep(delay)
-            below = children(process.pid)
+            below = descendants(process.pid)
             process.send_signal(number)
             assert process.wait(20) != 0
             deadline = time.monotonic() + 10
