@@ -42,7 +42,9 @@ def run(
     whole = pieces == [(0, os.fstat(fd).st_size)]
     if whole or (offset and len(pieces) == 1):
         path = programs.same_file(fd) + ("" if whole else offset.format(pieces[0][0]))
-        return programs.run(*(path if part == "@" else part for part in command), fds=[fd])
+        return programs.run(
+            *(path if part == "@" else part for part in command), fds=[fd], check=False
+        )
     reasons = []
     for way in WAYS:
         with _memory_file(pack(pieces)) as packed, _memory_file() as reason:
@@ -68,6 +70,7 @@ def _run(
         *(way, str(os.getpid()), ",".join(map(str, fds)), helper),
         *command,
         fds=fds,
+        check=False,
     )
 
 

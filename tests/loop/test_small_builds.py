@@ -155,7 +155,7 @@ def test_a_limit_that_is_kept(tmp_path: Path) -> None:
         ["created", "built", "sparsified", "moved"]
     )
     assert report["verified"] == [
-        "the bytes in use are what they were",
+        "no byte in use has changed",
         "the filesystem: ext4 checks clean",
     ]
 

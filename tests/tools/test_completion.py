@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.cli import parser
-from bootstrapvz_sparse.commands.completion import SHELLS
+from bootstrapvz_sparse.cli import full_parser
+from bootstrapvz_sparse.commands import SHELLS
 
 SOURCE = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "bootstrapvz_sparse.cli"]
@@ -80,13 +80,13 @@ def test_without_shtab() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("bvz-sparse: error: shtab is not installed (pip install ")
+    assert done.stderr.startswith("bvz-sparse: error: shtab: not installed (pip install ")
 
 
 def test_nothing_of_it_at_the_start() -> None:
     """Nor what only builds need: the other commands do without any other library."""
     code = (
-        "import sys; from bootstrapvz_sparse.cli import parser; parser()\n"
+        "import sys; from bootstrapvz_sparse.cli import full_parser; full_parser()\n"
         "print({'shtab', 'argparse_manpage', 'yaml', 'jsonschema', 'rich', 'bootstrapvz'}"
         " & set(sys.modules))"
     )
@@ -110,7 +110,7 @@ def test_build_without_bootstrap_vz(tmp_path: Path) -> None:
 def test_a_page_for_each_command(man: Path) -> None:
     pages = {path.name for path in man.iterdir()}
     assert pages == {"bvz-sparse.1", *(f"bvz-sparse-{command}.1" for command in COMMANDS)}
-    assert all(command in parser().format_help() for command in COMMANDS)
+    assert all(command in full_parser().format_help() for command in COMMANDS)
 
 
 @pytest.mark.skipif(shutil.which("man") is None, reason="man is not there")

@@ -165,7 +165,7 @@ def by_loop_device(pieces: Pieces, command: list[str], name: str) -> int:
         raise Unavailable(f"a loop device cannot show {len(pieces.pieces)} pieces")
     [(start_byte, length)] = pieces.pieces
     try:
-        device, path = loop.attach_read_only(pieces.image, start_byte, length, name)
+        device, path = loop.attach(pieces.image, start_byte, length, name, read_only=True)
     except OSError as error:
         raise Unavailable(f"{error.filename or 'loop device'}: {error.strerror}") from error
     try:

@@ -1,4 +1,4 @@
-"""What bootstrap-vz imports from modules that Python 3 or setuptools no longer has."""
+"""Names that bootstrap-vz imports from modules of Python 2 and setuptools."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["HTTPError", "URLError", "iter_entry_points", "urlopen", "urlretrieve
 
 
 def iter_entry_points(group: str, name: str | None = None) -> Iterator[EntryPoint]:
-    """The one function that bootstrap-vz needs of pkg_resources.
+    """Return the entry points of ``group``, as ``pkg_resources.iter_entry_points`` does.
 
     An entry point found twice (an egg-info folder beside an installed package) counts once.
     """
-    found: Any = entry_points()
-    members = found.select(group=group) if hasattr(found, "select") else found.get(group, ())
+    every: Any = entry_points()  # a dict before Python 3.10
+    members = every.select(group=group) if hasattr(every, "select") else every.get(group, ())
     unique = {(member.name, member.value): member for member in members}
     return (member for member in unique.values() if name in (None, member.name))

@@ -1,7 +1,4 @@
-"""Repairs of what breaks on Python 3 and what no translation of the source finds.
-
-The line above each says what breaks without it.
-"""
+"""Repairs of what breaks on Python 3 and no translation of the source finds."""
 
 from __future__ import annotations
 
@@ -15,19 +12,19 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
-from .registry import repair
+from ..registry import repair
 
 
-@repair("bootstrapvz.common.releases")
+@repair("bootstrapvz.common.releases", fork_too=False)
 def compare_releases(module: Any) -> None:
-    """Python 3 never calls ``__cmp__``: releases could not be compared."""
+    """Compare releases: Python 3 never calls ``__cmp__``."""
     _compare_by_cmp(module._Release, "lt", "le", "eq", "ne", "ge", "gt")
 
 
-@repair("bootstrapvz.base.phase")
+@repair("bootstrapvz.base.phase", fork_too=False)
 def compare_phases(module: Any) -> None:
-    """Python 3 never calls ``__cmp__``: phases could not be compared."""
-    # each phase is one object: to compare identities is quick, and the task graph does it often
+    """Compare phases: Python 3 never calls ``__cmp__``."""
+    # not "eq": each phase is one object, and the task graph often compares identities
     _compare_by_cmp(module.Phase, "lt", "le", "ge", "gt")
 
 
@@ -42,31 +39,17 @@ def _compare_by_cmp(cls: Any, *names: str) -> None:
         setattr(cls, f"__{name}__", comparison(getattr(operator, name)))
 
 
-@repair("bootstrapvz.common.bytes", "bootstrapvz.common.sectors")
-def units(module: Any) -> None:
-    """Plugins in Python 3 write ``size / 2``; and ``__eq__`` alone makes a class unhashable."""
+@repair("bootstrapvz.common.bytes", "bootstrapvz.common.sectors", fork_too=False)
+def divide_units(module: Any) -> None:
+    """Divide and hash sizes: ``/`` calls ``__truediv__``; ``__eq__`` alone ends hashing."""
     cls = getattr(module, "Sectors", module.Bytes)
     cls.__truediv__, cls.__itruediv__ = cls.__floordiv__, cls.__ifloordiv__
     cls.__hash__ = object.__hash__
 
 
-@repair("bootstrapvz.base.tasklist")
-def task_order(module: Any) -> None:
-    """The order of independent tasks hung on the addresses of their classes."""
-    sort = module.topological_sort
-
-    def topological_sort(graph: Mapping[Any, Any]) -> list[Any]:
-        ordered: list[Any] = sort(
-            {task: sorted(graph[task], key=repr) for task in sorted(graph, key=repr)}
-        )
-        return ordered
-
-    module.topological_sort = topological_sort
-
-
-@repair("bootstrapvz.common.tools")
-def inline_replace(module: Any) -> None:
-    """fileinput raises on text that is no UTF-8, and leaves stdout redirected into the file."""
+@repair("bootstrapvz.common.tools", fork_too=True)
+def edit_any_text(module: Any) -> None:
+    """Edit text in any encoding: fileinput fails unless it is UTF-8, and keeps our stdout."""
 
     def replace(file_path: str, pattern: str, subst: str) -> int:
         text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
@@ -79,9 +62,12 @@ def inline_replace(module: Any) -> None:
     module.inline_replace = replace
 
 
-@repair("bootstrapvz.common.tools")
-def log_call(module: Any) -> None:
-    """Compared bytes with ``''``, which never ends, and left its child running on Ctrl-C."""
+@repair("bootstrapvz.common.tools", fork_too=True)
+def run_programs(module: Any) -> None:
+    """Read output as text: bytes never equal ``''``, so reading never ends.
+
+    A program that is interrupted by Ctrl-C is ended, with all that it started.
+    """
 
     def call(
         command: Sequence[str] | str,
@@ -94,8 +80,8 @@ def log_call(module: Any) -> None:
         log = logging.getLogger(module.__name__ + program)
         shown = command if isinstance(command, str) else " ".join(command)
         log.debug("Executing: %s", shown)
-        # a session of its own: Ctrl-C reaches us alone, and we end all that the command started
-        # bootstrap-vz's plugin "commands" is what asks for a shell
+        # a new session: Ctrl-C reaches us alone, and we end all that the command started
+        # a shell is asked for by bootstrap-vz's plugin "commands"
         process = subprocess.Popen(  # nosec B602
             command,
             env=env,
@@ -136,13 +122,14 @@ def log_call(module: Any) -> None:
 
 
 def _read(stream: IO[str], lines: list[str], log: Callable[..., None]) -> None:
+    """Log the lines of ``stream`` and append them to ``lines``."""
     for line in stream:
         lines.append(line.strip())
         log("%s", lines[-1])
 
 
 def _end_session(process: subprocess.Popen[str], patience: float = 10) -> None:
-    """Ask all of the command's session to end, and kill what has not after ``patience`` s."""
+    """Terminate all processes of the session; kill those left after ``patience`` seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

@@ -1,12 +1,12 @@
-"""Files that bootstrap-vz on PyPI lacks, and programs that the host does."""
+"""Assets missing from bootstrap-vz on PyPI, and programs missing from the host."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
 
-# Tasks that copy files which the package on PyPI lacks and which we do not bring either.
-LACKING = {
+# Tasks that copy an asset which neither the package on PyPI nor ours has.
+MISSING_ASSETS = {
     "bootstrapvz.providers.ec2.tasks.ami.BundleImage": "certs/cert-ec2.pem",
     "bootstrapvz.providers.ec2.tasks.boot.CreatePVGrubCustomRule": "grub.d/40_custom",
     "bootstrapvz.providers.ec2.tasks.initd.AddEC2InitScripts": "init.d/ec2-get-credentials",
@@ -22,17 +22,20 @@ LACKING = {
 }
 
 
-def lacking(tasks: Iterable[object]) -> list[str]:
-    """Name those of ``tasks`` that copy a file which is not there, with the file."""
+def missing_assets(tasks: Iterable[object]) -> list[str]:
+    """Return a line for each of ``tasks`` that copies a missing asset."""
     return sorted(
-        f"{task} needs the file {LACKING[repr(task)]}, which bootstrap-vz on PyPI lacks"
+        f"{task}: {MISSING_ASSETS[repr(task)]} is missing from bootstrap-vz on PyPI"
         for task in tasks
-        if repr(task) in LACKING
+        if repr(task) in MISSING_ASSETS
     )
 
 
 def missing_programs(needed: Mapping[str, str]) -> str:
-    """Name the commands among ``needed`` that are not there, each with its Debian package."""
+    """Return a line that names the missing programs, or nothing where none is missing.
+
+    ``needed`` has the Debian package of each program.
+    """
     missing = sorted(command for command in needed if shutil.which(command) is None)
     named = ", ".join(f"{command} (package {needed[command]})" for command in missing)
     return f"missing programs: {named}" if named else ""
