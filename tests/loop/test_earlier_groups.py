@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.image import sparsify
 from tests.support import xfsprogs
 from tests.support.mounting import run
 from tests.support.msdos import partitioned
@@ -52,7 +52,7 @@ def test_groups_of_an_earlier_day() -> None:
 
         def work() -> None:
             [note] = sparsify(image).notes
-            assert note.startswith("partition 1: free blocks left alone: xfs_repair: ")
+            assert note.startswith("partition 1: free space is not freed: xfs_repair: ")
             assert "No modify flag" not in note
             assert image.read_bytes() == before
 

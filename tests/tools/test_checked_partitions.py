@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.util import loop
 from tests.support import xfsprogs
 from tests.support.mounting import run
@@ -73,7 +73,7 @@ def test_from_a_zip_archive(folder: Path, tmp_path: Path) -> None:
         file.writestr(
             "__main__.py",
             "import sys; from pathlib import Path\n"
-            "from bootstrapvz_sparse.image.sparsify import sparsify\n"
+            "from bootstrapvz_sparse.image import sparsify\n"
             "print(sparsify(Path(sys.argv[1]), verify=True).verified)",
         )
     command = [sys.executable, "-I", archive, image]

@@ -314,6 +314,19 @@ def test_program_missing(
         checkers.check(FileMap(file.fileno(), 40 * MIB), "ext4", file.fileno())
 
 
+def test_program_that_cannot_start(
+    make: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As the dynamic linker reports a library that is missing."""
+    image = make("ext4")
+    program = tmp_path / "e2fsck"
+    program.write_text("#!/bin/sh\necho 'error while loading shared libraries' >&2; exit 127\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(programs, "find", lambda name: str(program))
+    with image.open("rb") as file, pytest.raises(CheckUnavailable, match="shared libraries"):
+        checkers.check(FileMap(file.fileno(), 40 * MIB), "ext4", file.fileno())
+
+
 def test_ended_by_a_signal() -> None:
     for status in (-9, 128 + 9):
         result = subprocess.CompletedProcess([], status, "Pass 1: Checking inodes\n", "")

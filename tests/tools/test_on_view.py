@@ -202,6 +202,39 @@ def test_as_an_ordinary_user(image: Path) -> None:
     assert folder.exists()
 
 
+CHECK = """
+import os, sys
+from bootstrapvz_sparse.image import on_view
+from bootstrapvz_sparse.image.view import FileMap, window
+on_view.WAYS = ("namespace",)
+fd = os.open(sys.argv[1], os.O_RDONLY)
+size = os.fstat(fd).st_size
+where = window(FileMap(fd, size), 1 << 20, size - (1 << 20))
+sys.exit(on_view.run(where, fd, "e2fsck", "-fn", "@").returncode)
+"""
+
+
+def test_root_needs_no_namespace(image: Path) -> None:
+    """Here the root of a user namespace in which no other one can be made."""
+    script = 'echo 0 >/proc/sys/user/max_user_namespaces; ! unshare -U true 2>&- && exec "$@"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+    subprocess.run([*command, sys.executable, "-c", CHECK, image], check=True)
+
+
+def test_a_loop_device_without_fuse(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        unable("loop devices need root")
+    monkeypatch.setattr(on_view, "WAYS", ("namespace", "loop"))
+
+    def check() -> None:
+        with image.open("rb") as file:
+            where = window(FileMap(file.fileno(), SIZE + 2 * MIB), MIB, MIB + SIZE)
+            result = on_view.run(where, file.fileno(), "e2fsck", "-fn", "@")
+            assert result.returncode == 0 and "/dev/loop" in result.stdout
+
+    without_fuse(check)
+
+
 def test_each_reason_is_named(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither /dev/fuse nor fusermount3, and a loop device has one piece."""
     find = on_view.programs.find
