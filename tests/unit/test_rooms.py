@@ -56,7 +56,6 @@ LATE = [
 # Files that do not keep a rule yet.
 PENDING_ROOMS = {"commands/build.py"}
 PENDING_LATE = {
-    *("image/discard.py", "image/holes.py", "image/partitions.py", "image/verify.py"),
     "plugin/validation.py",
 }
 PENDING_LENGTH = {
