@@ -132,7 +132,7 @@ def test_sees_integrity_checksums(tmp_path: Path, image: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "offset", "raw"),
     [
-        ("jfs", 32768, b"JFS1" + struct.pack("<IQIHHIHHI", 1, 131072, 4096, 12, 3, 512, 9, 0, 8192)),
+        ("jfs", 32768, b"JFS1" + struct.pack("<IQI16xI", 1, 131072, 4096, 8192)),
         ("gfs2", 65536, struct.pack(">IIQIIIIII", 0x01161970, 1, 0, 100, 0, 1801, 1900, 0, 0)),
         ("zfs", 128 << 10, struct.pack("<QQQQQ", 0x00BAB10C, 5000, 100, 7, 1700000000)),
         ("reiserfs", 65536, struct.pack("<12xI28xH6x", 18, 4096) + b"ReIsEr2Fs"),
@@ -167,11 +167,15 @@ def test_sees_drbd_metadata(tmp_path: Path) -> None:
     assert judged(image).partitions == {0: "it is replicated by DRBD"}
 
 
-def test_sees_table_above_whole_filesystem(tmp_path: Path) -> None:
-    image = _ext(tmp_path / "disk.raw", 64 * MIB)
+@pytest.mark.parametrize("system", ["ext4", "xfs", "btrfs", "vfat", "exfat", "ntfs", "swap"])
+def test_sees_table_above_whole_filesystem(tmp_path: Path, system: str) -> None:
+    program = "mkswap" if system == "swap" else f"mkfs.{system}"
+    need(program)
+    image = blank(tmp_path / "disk.raw", 320 * MIB)
+    run(program, *(["--quick", "--force"] if system == "ntfs" else []), image)
     run("sfdisk", "--quiet", "--wipe=never", image, text="label: dos\nstart=2048")
-    verdict = judged(image, Part(1 * MIB, 63 * MIB, "83"))
-    assert verdict.everything == "a partition table (dos) and ext4 both claim the whole image"
+    verdict = judged(image, Part(1 * MIB, 319 * MIB, "83"))
+    assert verdict.everything == f"a partition table (dos) and {system} both claim the whole image"
 
 
 # guests that were not shut down
