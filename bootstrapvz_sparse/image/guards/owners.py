@@ -85,6 +85,6 @@ def behind_filesystem(disk: Disk, suspect: Suspect) -> str:
 
     :raises OSError: the image cannot be read
     """
-    if filesystem_end(suspect) and disk.unclaimed(suspect):
+    if filesystem_end(suspect) and any(disk.chunks(disk.unclaimed(suspect))):
         return "bytes behind the filesystem's end are in use"
     return ""
