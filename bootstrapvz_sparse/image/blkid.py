@@ -26,6 +26,9 @@ class Signature(NamedTuple):
     error: str = ""
 
 
+UNKNOWN = Signature()
+
+
 def signature(fd: int, start: int, end: int) -> Signature:
     """Return the signatures between the bytes ``start`` and ``end`` of the open file.
 
@@ -45,7 +48,7 @@ def signature(fd: int, start: int, end: int) -> Signature:
 
 
 def _dos_table(fd: int, start: int) -> str:
-    """Return ``dos`` if the boot sector of a filesystem has a table of partitions, too.
+    """Return ``dos`` or ``PMBR`` if the boot sector of a filesystem is a partition table, too.
 
     libblkid sees none in the boot sectors of FAT and NTFS, and an empty one in that of exFAT. The
     kernel looks at the entries: Linux, block/partitions/msdos.c.
@@ -54,7 +57,8 @@ def _dos_table(fd: int, start: int) -> str:
     entries = [raw[i : i + 16] for i in range(446, 510, 16)]
     if raw[510:] != b"\x55\xaa" or any(entry[0] & 0x7F for entry in entries):
         return ""  # boot code; the first byte of an entry is 0 or 0x80
-    return "dos" if any(entry[4] and any(entry[12:]) for entry in entries) else ""
+    kinds = {entry[4] for entry in entries if entry[4] and any(entry[12:])}
+    return "PMBR" if 0xEE in kinds else "dos" if kinds else ""
 
 
 def _probe(fd: int, start: int, end: int, *, without: str = "") -> Signature:

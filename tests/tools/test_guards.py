@@ -145,7 +145,7 @@ def test_sees_integrity_checksums(tmp_path: Path, image: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "offset", "raw"),
     [
-        ("jfs", 32768, b"JFS1" + struct.pack("<IQI16xI", 1, 131072, 4096, 8192)),
+        ("jfs", 32768, b"JFS1" + struct.pack("<IQIHHIHHI", 1, 2**17, 4096, 12, 3, 512, 9, 0, 8192)),
         ("gfs2", 65536, struct.pack(">IIQIIIIII", 0x01161970, 1, 0, 100, 0, 1801, 1900, 0, 0)),
         ("zfs", 128 << 10, struct.pack("<QQQQQ", 0x00BAB10C, 5000, 100, 7, 1700000000)),
         ("reiserfs", 65536, struct.pack("<12xI28xH6x", 18, 4096) + b"ReIsEr2Fs"),
@@ -189,6 +189,19 @@ def test_sees_table_above_whole_filesystem(tmp_path: Path, system: str) -> None:
     run("sfdisk", "--quiet", "--wipe=never", image, text="label: dos\nstart=2048")
     verdict = judged(image, Part(1 * MIB, 319 * MIB, "83"))
     assert verdict.everything == f"a partition table (dos) and {system} both claim the whole image"
+
+
+def test_sees_partitioned_array_member(image: Path) -> None:
+    """A mirror of version 1.0 shows its table: md_p.h, struct mdp_superblock_1."""
+    place_of_superblock = (END & ~0xFFF) - 8192
+    raw = bytearray(struct.pack("<IIII", 0xA92B4EFC, 1, 0, 0) + bytes(240))
+    struct.pack_into("<IIQIII", raw, 72, 1, 0, END // 512 - 16, 0, 2, 0)  # level, layout, size, ..
+    struct.pack_into("<QQQ", raw, 128, 0, END // 512 - 16, place_of_superblock // 512)
+    total = sum(struct.unpack("<64I", raw))
+    struct.pack_into("<I", raw, 216, (total & 0xFFFFFFFF) + (total >> 32))  # sb_csum
+    _write(image, place_of_superblock, bytes(raw))
+    expected = "a partition table (PMBR) and linux_raid_member both claim the whole image"
+    assert judged(image, DATA).everything == expected
 
 
 # guests that were not shut down

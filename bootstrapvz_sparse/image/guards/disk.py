@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
+from ..blkid import Signature
 from ..extents import Range, Ranges, complement, intersection, union
 from ..view import Map
 from .ends import filesystem_end
@@ -20,14 +21,14 @@ BLOCK = 4096
 class Disk:
     """An image and everything in it: ``fd`` is the file behind the map ``image``.
 
-    ``kind`` and ``table`` are the signatures of the image as a whole.
+    ``signature`` is that of the image as a whole.
     """
 
     def __init__(
-        self, image: Map, fd: int, suspects: Iterable[Suspect], kind: str = "", table: str = ""
+        self, image: Map, fd: int, suspects: Iterable[Suspect], signature: Signature
     ) -> None:
         self.image, self.fd, self.suspects = image, fd, tuple(suspects)
-        self.kind, self.table = kind, table
+        self.signature = signature
 
     def unclaimed(self, suspect: Suspect) -> Ranges:
         """Return the ranges of the file with data behind the filesystem's end.

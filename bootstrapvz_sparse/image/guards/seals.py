@@ -147,7 +147,8 @@ def _digests(block: bytes) -> bool:
         return False
     whole = [used[i : i + DIGEST] for i in range(0, len(used) - DIGEST + 1, DIGEST)]
     padded = [used[i : i + DIGEST] for i in range(0, len(used), DIGEST)]
-    # 32 random bytes have 30 values on average, 20 have 19
-    return all(len(set(slot)) >= 22 for slot in whole) or all(
-        not any(slot[20:]) and len(set(slot[:20])) >= 14 for slot in padded
-    )
+    # 32 random bytes have 30 values on average, 20 have 19; one in 7 has 32: a table has them all
+    values = [len(set(slot)) for slot in whole]
+    if min(values) >= 22 and (min(values) < DIGEST or len(values) < 16):
+        return True
+    return all(not any(slot[20:]) and len(set(slot[:20])) >= 14 for slot in padded)
