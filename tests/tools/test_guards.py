@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.image.gpt import read_gpt
+from bootstrapvz_sparse.image.view import FileMap
+
 from .guarded import LINUX, MIB, ROOT, ROOT_VERITY, Part, blank, gpt, judged, need, place, run
 
 DATA = Part(1 * MIB, 64 * MIB, ROOT)
@@ -245,6 +248,39 @@ def test_sees_filesystem_in_use(
     assert judged(image, guest, swap) == ("", {})
     _patch(image, guest.start + offset, set_bits=set_bits, clear=clear)
     assert judged(image, guest, swap).everything.startswith("partition 1 was copied in use")
+
+
+def test_sees_filesystem_in_use_on_a_mirror(tmp_path: Path) -> None:
+    need("drbdmeta")
+    mirror, swap = Part(1 * MIB, 64 * MIB), Part(65 * MIB, 4 * MIB)
+    made = _ext(tmp_path / "made", 60 * MIB)
+    os.truncate(made, mirror.size)
+    run("drbdmeta", "--force", "0", "v08", made, "internal", "create-md")
+    image = blank(tmp_path / "disk.raw", 70 * MIB)
+    gpt(image, mirror, swap)
+    place(image, made, mirror.start)
+    assert judged(image, mirror, swap) == ("", {1: "it is replicated by DRBD"})
+    _patch(image, mirror.start + 1024 + 0x60, set_bits=4)
+    assert judged(image, mirror, swap).everything.startswith("partition 1 was copied in use")
+
+
+def test_sees_verity_of_systemd_repart(tmp_path: Path) -> None:
+    need("systemd-repart", "veritysetup")
+    for name, kind, verity in (("1", "root", "data"), ("2", "root-verity", "hash")):
+        size = 64 if verity == "data" else 8
+        text = f"Type={kind}\nVerity={verity}\nVerityMatchKey=root\nSizeMinBytes={size}M\n"
+        text += f"SizeMaxBytes={size}M\n" + ("Format=ext4\n" if verity == "data" else "")
+        (tmp_path / f"{name}.conf").write_text(f"[Partition]\n{text}")
+    image = tmp_path / "disk.raw"
+    options = ["--empty=create", "--size=auto", f"--definitions={tmp_path}", "--dry-run=no"]
+    run("systemd-repart", *options, image)
+    with image.open("rb") as file:
+        table = read_gpt(FileMap(file.fileno(), image.stat().st_size))
+    parts = [Part(p.start, p.end - p.start, p.type_code) for p in table.partitions]
+    hashes = next(i for i, part in enumerate(parts, start=1) if part.size == 8 * MIB)
+    assert judged(image, *parts).everything == f"partition {hashes} is of a dm-verity type"
+    untyped = [part._replace(type_code=LINUX) for part in parts]
+    assert judged(image, *untyped).everything == f"partition {hashes} holds a dm-verity hash tree"
 
 
 def test_believes_the_reader_of_a_log(image: Path) -> None:

@@ -23,7 +23,7 @@ COMPANIONS = {
     "DM_snapshot_cow": "a device-mapper snapshot",
 }
 VERITY_MAGIC = b"verity\0\0"
-DIGEST = 32  # bytes of a slot: SHA-256, or half of SHA-512
+DIGEST, SHA_1 = 32, 20  # bytes of a SHA-256, or half of a SHA-512
 HASH_BLOCKS = (512, 1024, 2048, 4096)
 MAX_READ = 32 << 20  # bytes of data, in each place without a filesystem
 
@@ -65,7 +65,7 @@ def _mapper_metadata(suspect: Suspect) -> str:
     """
     raw = suspect.read(0, 40)
     names = {
-        6142003: "dm-cache metadata",
+        0o6142003: "dm-cache metadata",
         27022010: "dm-thin metadata",
         2126579579: "dm-era metadata",
         0x8AF27F64: "dm-clone metadata",
@@ -142,13 +142,26 @@ def is_root_block(block: bytes) -> bool:
 
 
 def _digests(block: bytes) -> bool:
+    """Return True if the block is digests up to its zeros.
+
+    Digests of equal blocks are equal: no two of them are compared.
+    """
     used = block.rstrip(b"\0")
     if len(used) <= DIGEST:  # a root block has two digests at least
         return False
-    whole = [used[i : i + DIGEST] for i in range(0, len(used) - DIGEST + 1, DIGEST)]
-    padded = [used[i : i + DIGEST] for i in range(0, len(used), DIGEST)]
-    # 32 random bytes have 30 values on average, 20 have 19; one in 7 has 32: a table has them all
-    values = [len(set(slot)) for slot in whole]
+    if 8 * sum(byte >= 0x80 for byte in used) < len(used):  # text
+        return False
+    values = [len(set(slot)) for slot in _slots(used, DIGEST)]
+    # 32 random bytes have 30 values on average and all are different in one of 7, as in tables
     if min(values) >= 22 and (min(values) < DIGEST or len(values) < 16):
         return True
-    return all(not any(slot[20:]) and len(set(slot[:20])) >= 14 for slot in padded)
+    padded = [used[i : i + DIGEST] for i in range(0, len(used), DIGEST)]
+    if all(not any(slot[SHA_1:]) and len(set(slot)) >= 13 for slot in padded):
+        return True
+    # 20 random bytes have 19 values on average
+    values = [len(set(slot)) for slot in _slots(used, SHA_1)]
+    return min(values) >= 13 and (min(values) < SHA_1 or len(values) < 16)
+
+
+def _slots(used: bytes, size: int) -> list[bytes]:
+    return [used[i : i + size] for i in range(0, len(used) - size + 1, size)]

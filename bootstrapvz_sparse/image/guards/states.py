@@ -58,5 +58,6 @@ def running(disk: Disk) -> str:
     """
     for suspect in disk.suspects:
         if reason := needs_recovery(suspect):
-            return f"{suspect} was copied in use ({suspect.kind}: {reason})"
+            kind = suspect.kind or "several signatures"
+            return f"{suspect} was copied in use ({kind}: {reason})"
     return ""
