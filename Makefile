@@ -1,6 +1,7 @@
 # make image [MANIFEST=manifests/kvm-trixie.yml]    build an image
 # make boot [IMAGE=images/NAME.raw]                 boot it (by default the newest) in QEMU
-# make test                                         everything that this machine can test
+# make test                                         lint, and the tests of minutes; TESTS=tests/unit
+# make test-long                                    real builds, other Pythons, many random images
 # make bench [OPTIONS="--rounds 3 --images 10GiB"]  against the other ways to make images sparse;
 #                                                   OPTIONS=--scale: 16 TiB, a million holes, many at once
 # make matrix [OPTIONS="--reclaim auto --sparsify punch,copy"]  every way to reclaim with every way to
@@ -35,7 +36,7 @@ apt = @set -- $(call missing,$(1)); test $$\# = 0 || { \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"; }
 
-.PHONY: image boot test bench matrix torture docs docs-links lint man completion deb \
+.PHONY: image boot test test-long bench matrix torture docs docs-links lint man completion deb \
 	install-build install-boot install-deb install-docs install-test install-bench
 
 image: install-build $(VENV)/build
@@ -45,8 +46,12 @@ boot: install-boot
 	@test -n "$(IMAGE)" || { echo 'there is no image: run make image first' >&2; exit 1; }
 	$(PYTHON) tests/build/boot.py $(IMAGE)
 
+# A worker for each processor; tests that share a state of the machine are one xdist_group.
 test: install-test lint
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --dist loadgroup -m "not long" $(TESTS)
+
+test-long: install-test $(VENV)/test
+	$(VENV)/bin/python -m pytest -n auto --dist loadgroup -m long $(TESTS)
 
 # The engine needs nothing but Python itself.
 bench: install-bench
@@ -69,6 +74,7 @@ lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/python tools/docstrings.py
 	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive bootstrapvz_sparse
 
 man:

@@ -39,6 +39,8 @@ setup(
             "hypothesis",
             "mypy",
             "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
             "ruff",
             "shtab",
             "twine",

@@ -1,13 +1,16 @@
-"""Sparse images for bootstrap-vz: the plugin's face.
+"""Sparse images for bootstrap-vz: the plugin's interface.
 
-bootstrap-vz finds it by its entry point and calls the functions below; a manifest switches it on
-with ``plugins: {sparse: {}}``.
+bootstrap-vz finds the plugin by its entry point and calls the functions below. A manifest enables
+it with ``plugins: {sparse: {}}``. The functions import what they need when they are called: the
+command line imports this module, too, and needs neither jsonschema nor bootstrap-vz.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+TYPE_CHECKING = False  # importing it would load typing, a tenth of the time of --version
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 __version__ = "0.1.0"
 
@@ -17,14 +20,16 @@ def validate_manifest(
     validator: Callable[[dict[str, Any], str], None],
     error: Callable[[str, list[Any]], None],
 ) -> None:
-    """Refuse a manifest that asks for what is not there, naming the path in it."""
+    """Reject a manifest that the plugin cannot build, with the path of the setting."""
+    from . import upstream
     from .plugin.validation import validate
 
-    validate(data, error)  # the schema too: bootstrap-vz's validator does not name the key
+    upstream.install()  # bootstrap-vz's own program imports this late, and repairs are due by now
+    validate(data, error)  # checks the schema, too: bootstrap-vz's validator does not name the key
 
 
 def resolve_tasks(taskset: set[Any], manifest: Any) -> None:
-    """Put our tasks in, and take out those that they replace."""
+    """Add the plugin's tasks, and remove the tasks that they replace."""
     from .plugin.schedule import add_tasks
 
     add_tasks(taskset, manifest)
@@ -36,7 +41,7 @@ def resolve_rollback_tasks(
     completed: list[Any],
     counter_task: Callable[[set[Any], Any, Any], None],
 ) -> None:
-    """Undo what a build that failed has done."""
+    """Add the tasks that undo a failed build."""
     from .plugin.schedule import add_rollback_tasks
 
     add_rollback_tasks(taskset, counter_task)

@@ -1,10 +1,10 @@
-"""Makes the pictures of the documentation: python3 docs/make_pictures.py [FOLDER].
+"""Make the pictures of the documentation: python3 docs/make_pictures.py [FOLDER].
 
-It makes a small disk as an installation leaves one, without root, looks at it, makes it sparse and
-packs it, and writes into FOLDER (docs/_generated):
+The script makes a small disk as an installation leaves one, without root, inspects it, makes it
+sparse and packs it. It writes into FOLDER (docs/_generated):
 
-- inspect.svg, inspect.html: where its bytes are, by ``bvz-sparse inspect``
-- report.svg: what each stage left on disk, by ``bvz-sparse report``
+- inspect.svg, inspect.html: where the bytes are, by ``bvz-sparse inspect``
+- report.svg: the space on disk after each stage, by ``bvz-sparse report``
 
 It needs e2fsprogs, fdisk, util-linux, tar and gzip.
 """
@@ -23,14 +23,15 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from bootstrapvz_sparse.cli import main  # noqa: E402
+from bootstrapvz_sparse.image import sparsify  # noqa: E402
 from bootstrapvz_sparse.image.extents import allocated  # noqa: E402
-from bootstrapvz_sparse.image.sparsify import sparsify  # noqa: E402
 from bootstrapvz_sparse.image.tarball import write  # noqa: E402
 from bootstrapvz_sparse.ledger.ledger import Ledger  # noqa: E402
+from bootstrapvz_sparse.render.json import ledger_json  # noqa: E402
 from bootstrapvz_sparse.util.programs import search_path  # noqa: E402
 
 MIB = 1 << 20
-DISK = 1024 * MIB  # whole GiB are what Compute Engine imports
+DISK = 1024 * MIB  # Compute Engine imports whole GiB
 TABLE = """
 label: gpt
 start=1MiB, size=1MiB, type=21686148-6449-6E6F-744E-656564454649
@@ -46,7 +47,7 @@ def run(*command: str | Path, text: str | None = None) -> str:
 
 
 def tree(folder: Path, amount: int) -> None:
-    """Files of ``amount`` bytes in all that cannot be compressed, the same each time."""
+    """Write incompressible files of ``amount`` bytes in all, the same ones each time."""
     numbers = random.Random(amount)
     while amount > 0:
         size = min(amount, numbers.randrange(4096, 2 * MIB))
@@ -57,7 +58,7 @@ def tree(folder: Path, amount: int) -> None:
 
 
 def filesystem(path: Path, kind: str, size: int, kept: int, deleted: int) -> None:
-    """A filesystem of files, on whose disk files were that are deleted, and a file of zeros."""
+    """Make a filesystem with files, deleted files and a file of zeros."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         tree(Path(folder) / "srv", kept)
         (Path(folder) / "zeros").write_bytes(bytes(deleted // 4))
@@ -71,14 +72,14 @@ def filesystem(path: Path, kind: str, size: int, kept: int, deleted: int) -> Non
 
 
 def put(source: Path, disk: Path, start: int) -> None:
-    """Copy a partition to its place, zeros and all: what is a hole there stays one."""
+    """Copy a partition to its place; its holes stay holes."""
     place = f"seek={start}", "oflag=seek_bytes"
     run("dd", f"if={source}", f"of={disk}", "bs=1M", "conv=notrunc,sparse", "status=none", *place)
     source.unlink()
 
 
 def disk(path: Path) -> int:
-    """A partitioned disk with everything that can become a hole; its peak in bytes."""
+    """Make a partitioned disk with all kinds of bytes; return its peak in bytes."""
     run("sfdisk", "--quiet", path, text=TABLE)
     found = json.loads(run("sfdisk", "--json", path))["partitiontable"]["partitions"]
     starts = [512 * partition["start"] for partition in found]
@@ -90,7 +91,7 @@ def disk(path: Path) -> int:
     put(part, path, starts[3])
     with path.open("r+b") as file:
         file.seek(starts[2])
-        file.write(b"x" * sizes[2])  # swap that was used
+        file.write(b"x" * sizes[2])  # used swap space
         file.seek(starts[3] + 650 * MIB)
         file.write(bytes(24 * MIB))
     swap = path.with_name("swap")
@@ -103,7 +104,7 @@ def disk(path: Path) -> int:
         os.posix_fallocate(file.fileno(), starts[3] + 700 * MIB, 20 * MIB)
         os.fsync(file.fileno())
     swap.unlink()
-    # what is written and discarded again, as packages are that are removed
+    # written and discarded again, as removed packages are
     place, size = starts[3] + 780 * MIB, 60 * MIB
     with path.open("r+b") as file:
         file.seek(place)
@@ -115,7 +116,7 @@ def disk(path: Path) -> int:
 
 
 def pictures(output: Path) -> int:
-    """Make the pictures; the exit code."""
+    """Make the pictures; return the exit code."""
     os.environ["PATH"] = search_path()
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output) as folder:
@@ -127,7 +128,7 @@ def pictures(output: Path) -> int:
         ledger.peak = disk(image)
         ledger.measure("built", image)
         ledger.limits["allocated"] = 400 * MIB
-        os.chdir(folder)  # pages show the paths that they were asked for
+        os.chdir(folder)  # pages show the paths of the command line
         svg, html = output / "inspect.svg", output / "inspect.html"
         if main(["inspect", image.name, "--svg", str(svg), "--html", str(html)]):
             return 1
@@ -136,7 +137,7 @@ def pictures(output: Path) -> int:
         write(image, packed)
         ledger.measure("packed", packed)
         report = Path(folder) / "report.json"
-        report.write_text(json.dumps(ledger.json(str(image))))
+        report.write_text(json.dumps(ledger_json(ledger, image=str(image))))
         return main(["report", str(report), "--svg", str(output / "report.svg")])
 
 

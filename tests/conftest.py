@@ -1,8 +1,7 @@
-"""Which tests this machine can run, found out by trying what they need."""
+"""Reset the state inherited from the caller; skip the tests that this machine cannot run."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -11,21 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.util.programs import search_path
-from tests.loop.mounting import mounted
-from tests.unable import unable
-
-# where mkfs and losetup are, and what users do not have in PATH
-os.environ["PATH"] = search_path()
+from tests.support import caller
+from tests.support.mounting import mounted
+from tests.support.unable import unable
 
 BUILD_PROGRAMS = (
     *("debootstrap", "mkfs.ext4", "parted", "qemu-img", "qemu-system-x86_64", "sfdisk", "zerofree"),
 )
 
 
+def pytest_configure() -> None:
+    caller.reset()  # before test modules copy os.environ
+    caller.separate_mounts()
+
+
 @cache
 def lack_of_loop() -> str:
-    """Why no filesystem can be mounted from a file here; nothing where it can."""
+    """Return why no filesystem can be mounted from a file here; "" if it can."""
     if shutil.which("mkfs.ext4") is None:
         return "the program mkfs.ext4 is not there"
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
-"""Write the manual pages, made from the parser by argparse-manpage: ``python tools/man.py FOLDER``.
+"""Write the man pages with argparse-manpage: python tools/man.py FOLDER.
 
-A page for the command itself and one for each of its commands, bvz-sparse-build(1) and so on.
-Their first lines, and what follows the options, are written here: each version of
-argparse-manpage has its own.
+There is a page for bvz-sparse(1) and one for each command, as bvz-sparse-build(1). The script
+writes the sections before and after the options itself, since they differ between the versions of
+argparse-manpage.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ except ModuleNotFoundError:  # of Debian 12
     from build_manpages.manpage import Manpage
 
 from bootstrapvz_sparse import __version__  # noqa: E402
-from bootstrapvz_sparse.cli import parser as command  # noqa: E402
+from bootstrapvz_sparse.cli import full_parser  # noqa: E402
 
-TITLE = "make Debian images sparse, and build them so"
+TITLE = "build sparse Debian images, and make finished raw images sparse"
 EXIT = """.SH "EXIT STATUS"
-0: done. 1: refused or failed, with a line on standard error that says why. 2: bad usage.
+0: done. 1: refused or failed; a line on standard error gives the reason. 2: bad usage.
 """
 EXAMPLES = r""".SH EXAMPLES
 .TP
 .B bvz\-sparse sparsify \-\-dry\-run disk.raw
-What would become holes, by partition.
+Show the space that would be freed, by partition.
 .TP
 .B bvz\-sparse sparsify \-\-verify disk.raw
-Punch them, and prove that nothing in use changed.
+Free it, and prove that no byte in use has changed.
 .TP
 .B bvz\-sparse build \-\-log log manifest.yml
 Build an image, as root.
@@ -43,8 +43,9 @@ Build an image, as root.
 
 
 def main(folder: Path) -> None:
+    """Write the pages into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    whole = command()
+    whole = full_parser()
     [commands] = [a for a in whole._actions if isinstance(a, argparse._SubParsersAction)]
     helps = {f"{whole.prog}-{c.dest}": c.help or "" for c in commands._choices_actions}
     for page, parser in zip(helps, commands.choices.values()):
@@ -58,7 +59,7 @@ def main(folder: Path) -> None:
 
 
 def _page(page: str, title: str, parser: argparse.ArgumentParser, *, after: str = "") -> str:
-    """All of the page that is made from ``parser``."""
+    """Return the part of the page that comes from ``parser``."""
     now = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
     date = time.strftime("%Y-%m-%d", time.gmtime(now))
     parser.description = None

@@ -1,5 +1,13 @@
-"""The commands of ``bvz-sparse``, a file each, and how they print.
+"""The commands of ``bvz-sparse``, a module each.
 
-Each has ``add``, which describes its arguments, and ``run``, which does it and returns the exit
-code. What does the work is imported when it is asked for: a command is to start at once.
+Each has ``add_arguments``, which describes its arguments, and ``run``, which reads them into a
+typed tuple, runs the command and returns the exit code. The table of the commands is in ``cli``,
+which imports only the one that is run.
+
+- ``streams``     printing, and streams that are closed, full or gone
+- ``output``      several images, one of which may fail; JSON; progress
+- ``pictures``    the options ``--svg`` and ``--html``
+- ``completion``  completion scripts
 """
+
+SHELLS = ("bash", "zsh", "fish")

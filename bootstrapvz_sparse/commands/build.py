@@ -5,61 +5,70 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from .streams import coloured, fail, on_terminal
+from .. import builder
+from ..upstream.loop_partitions import MAPPERS
+from .streams import coloured, on_terminal
 
 
-def add(commands: Any) -> None:
-    from ..upstream.partitions import MAPPERS
+class Options(NamedTuple):
+    """The arguments of the command."""
 
-    build = commands.add_parser("build", help="build the image that a manifest describes")
-    build.add_argument("manifest", type=Path, metavar="MANIFEST")
-    build.add_argument(
+    manifest: Path
+    log: str
+    debug: bool
+    dry_run: bool
+    pause_on_error: bool
+    color: str
+    partition_mapper: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="manifest of the image")
+    parser.add_argument(
         "--log",
         default="/var/log/bootstrap-vz",
         metavar="FOLDER",
-        help="log into this folder (default: %(default)s), `-' for no log file",
+        help="write a log file into FOLDER (default: %(default)s), - for none",
     )
-    build.add_argument("--debug", action="store_true", help="show all that is logged")
-    build.add_argument("--dry-run", action="store_true", help="do not run the tasks, show them")
-    build.add_argument(
-        "--pause-on-error", action="store_true", help="wait for Enter before the rollback"
+    parser.add_argument("--debug", action="store_true", help="show everything that is logged")
+    parser.add_argument("--dry-run", action="store_true", help="list the tasks; run none")
+    parser.add_argument(
+        "--pause-on-error",
+        action="store_true",
+        help="wait for Enter before a failed build is rolled back",
     )
-    build.add_argument(
+    parser.add_argument(
         "--color",
         choices=["auto", "always", "never"],
         default="auto",
-        help="colour warnings and errors (default: %(default)s: on a terminal)",
+        help="when to colour warnings and errors (default: %(default)s: on a terminal)",
     )
-    build.add_argument(
+    parser.add_argument(
         "--partition-mapper",
         choices=MAPPERS,
         default="auto",
-        help="what maps the partitions of the volume: kpartx, which needs device-mapper, or a "
-        "loop device each (default: %(default)s: kpartx where that works)",
+        help="how to map the partitions of the volume: by kpartx, which needs device-mapper, or "
+        "with one loop device each (default: %(default)s: kpartx where it works)",
     )
-    build.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
-    from ..builder import BuildError, Options, build
-
-    try:
-        build(
-            Options(
-                manifest=options.manifest,
-                log=None if options.log == "-" else Path(options.log),
-                debug=options.debug,
-                dry_run=options.dry_run,
-                pause_on_error=options.pause_on_error,
-                colour=options.color == "always"
-                or (options.color == "auto" and coloured(sys.stderr)),
-                live=on_terminal(sys.stderr) and not options.debug,
-                partition_mapper=options.partition_mapper,
-            )
+def run(arguments: argparse.Namespace) -> int:
+    """Build the image; return the exit code."""
+    options = Options(**vars(arguments))
+    colour = options.color == "always" or (options.color == "auto" and coloured(sys.stderr))
+    builder.build(
+        builder.Options(
+            manifest=options.manifest,
+            log=None if options.log == "-" else Path(options.log),
+            debug=options.debug,
+            dry_run=options.dry_run,
+            pause_on_error=options.pause_on_error,
+            colour=colour,
+            live=on_terminal(sys.stderr) and not options.debug,
+            partition_mapper=options.partition_mapper,
         )
-    except BuildError as error:
-        fail(str(error))
-        return 1
+    )
     return 0

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from .output import add_debug
-from .tarball import packed
+from ..image.tarball import check
+from ..render.text import tarball_text
+from ..util.signals import interrupt_once
+from .debug import add_debug
+from .streams import about, print_output
 
 
-def add(commands: Any) -> None:
-    check = commands.add_parser(
-        "check", help="read a tarball back as Google Compute Engine does, and say what is wrong"
+class Options(NamedTuple):
+    """The arguments of the command."""
+
+    tarball: Path
+    image: Path | None
+    debug: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument("tarball", type=Path, metavar="TARBALL", help="tarball to check")
+    parser.add_argument(
+        "image",
+        type=Path,
+        nargs="?",
+        metavar="IMAGE",
+        help="raw image to compare the tarball with",
     )
-    check.add_argument("tarball", type=Path, metavar="TARBALL", help="what to read")
-    check.add_argument(
-        "image", type=Path, nargs="?", metavar="IMAGE", help="that must be the disk in it"
-    )
-    add_debug(check)
-    check.set_defaults(run=run)
+    add_debug(parser)
 
 
-def run(options: argparse.Namespace) -> int:
-    from ..image.tarball import check
-
-    def work(tarball: Path) -> Any:
-        return check(tarball, options.image)
-
-    return packed(options.tarball, work, options.tarball, debug=options.debug)
+def run(arguments: argparse.Namespace) -> int:
+    """Read the tarball as Compute Engine does; return the exit code."""
+    options = Options(**vars(arguments))
+    with interrupt_once(), about(options.tarball):
+        tarball = check(options.tarball, options.image)
+    print_output(tarball_text(options.tarball, tarball))
+    return 0

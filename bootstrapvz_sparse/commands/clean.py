@@ -5,46 +5,57 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
+from ..builder.clean import clean
+from ..util.errors import OutputFailed
 from ..util.text import printable
-from .output import add_debug, complain
-from .streams import OutputFailed, fail, say
+from .debug import add_debug
+from .streams import about, print_error, print_output
 
 
-def add(commands: Any) -> None:
-    clean = commands.add_parser(
-        "clean", help="undo what builds that were killed have left in a workspace"
+class Options(NamedTuple):
+    """The arguments of the command."""
+
+    workspace: Path
+    dry_run: bool
+    debug: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument(
+        "workspace",
+        type=Path,
+        metavar="WORKSPACE",
+        help="folder in which images are built (bootstrapper.workspace of the manifest)",
     )
-    clean.add_argument("workspace", type=Path, metavar="WORKSPACE", help="the folder of the images")
-    clean.add_argument("--dry-run", action="store_true", help="undo nothing, show it")
-    add_debug(clean)
-    clean.set_defaults(run=run)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would be removed; remove nothing"
+    )
+    add_debug(parser)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Remove the leftovers of killed builds, a line for each; return the exit code."""
+    options = Options(**vars(arguments))
     if os.geteuid() != 0:
-        fail("cleaning a workspace needs root")
+        print_error(f"{printable(str(options.workspace))}: cleaning needs root")
         return 1
-    from ..builder.clean import clean
-
-    status, found, lost = 0, False, None
-    try:
-        for said in clean(options.workspace, dry_run=options.dry_run):
-            if said.wrong:
-                fail(printable(said.text))
+    status, anything, output_failed = 0, False, None
+    with about(options.workspace):
+        for message in clean(options.workspace, dry_run=options.dry_run):
+            if message.wrong:
+                print_error(printable(message.text))
                 status = 1
-            elif not lost:
+            elif not output_failed:
                 try:
-                    say(printable(said.text))
-                except OutputFailed as error:  # what it tells of is done nevertheless
-                    lost = error
-            found = found or said.done or said.wrong
-    except OSError as error:
-        complain(options.workspace, error, debug=options.debug)
-        return 1
-    if lost:
-        raise lost
-    if not found:
-        say("nothing to clean")
+                    print_output(printable(message.text))
+                except OutputFailed as error:  # the cleaning goes on
+                    output_failed = error
+            anything = anything or message.done or message.wrong
+    if output_failed:
+        raise output_failed
+    if not anything:
+        print_output("nothing to clean")
     return status

@@ -3,94 +3,106 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from .output import (
-    add_debug,
-    complain,
-    each,
-    progress,
-)
-from .pictures import (
-    add_pictures,
-    clash,
-    to_standard_output,
-    write,
-)
+from ..image.api import inspect
+from ..image.plans import Plan
+from ..render.json import inspection_json
+from ..render.text import inspection_text
+from .debug import add_debug
+from .output import each, progress
+from .pictures import STANDARD_OUTPUT, add_pictures, conflict, write
 from .streams import (
+    DEFAULT_COLUMNS,
+    about,
     can_print,
     coloured,
-    fail,
+    columns,
     on_terminal,
+    print_error,
 )
 
 
-def add(commands: Any) -> None:
-    inspect = commands.add_parser("inspect", help="show where the bytes of a raw image are")
-    inspect.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
-    inspect.add_argument("--json", action="store_true", help="print it as JSON")
-    add_pictures(inspect, "them")
-    add_debug(inspect)
-    inspect.set_defaults(run=run)
+class Options(NamedTuple):
+    """The arguments of the command."""
+
+    images: Sequence[Path]
+    json: bool
+    svg: Path | None
+    html: Path | None
+    debug: bool
+
+    @property
+    def picture_on_stdout(self) -> bool:
+        """Return True if a picture is printed in place of the text."""
+        return STANDARD_OUTPUT in (self.svg, self.html)
 
 
-def run(options: argparse.Namespace) -> int:
-    from ..image.inspect import inspect
-    from ..render.text import inspection_json, inspection_text
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="raw image")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_pictures(parser, svg="the image", html="all images")
+    add_debug(parser)
 
-    if reason := _misused(options):
-        fail(reason)
+
+def run(arguments: argparse.Namespace) -> int:
+    """Inspect each image, print the results, and draw them; return the exit code."""
+    options = Options(**vars(arguments))
+    if reason := _misuse(options):
+        print_error(reason)
         return 2
-    drawn: list[Any] = []
+    drawn: list[Plan] = []
 
-    def one(path: Path) -> Any:
+    def work(path: Path) -> Plan:
         with progress(path) as show:
             inspection = inspect(path, progress=show)
         if options.svg or options.html:
             drawn.append(inspection)
         return inspection
 
-    columns = shutil.get_terminal_size().columns if on_terminal(sys.stdout) else 0
-
-    def as_text(inspection: Any) -> str:
+    def as_text(inspection: Plan) -> str:
         return inspection_text(
             inspection,
-            width=columns or 80,  # a terminal that was given no size says 0
+            width=columns() if on_terminal(sys.stdout) else DEFAULT_COLUMNS,
             colour=coloured(sys.stdout),
             ascii_only=not can_print("█░·"),
         )
 
-    text = None if to_standard_output(options) else as_text
-    status = each(options, one, as_json=inspection_json, as_text=text)
-    return _draw(options, drawn) or status
+    status = each(
+        options.images,
+        work,
+        as_json=inspection_json if options.json else None,
+        as_text=None if options.picture_on_stdout else as_text,
+        debug=options.debug,
+    )
+    if drawn:
+        _draw(options, drawn)
+    return status
 
 
-def _misused(options: argparse.Namespace) -> str:
-    """Why the arguments do not go together; "" where they do."""
+def _misuse(options: Options) -> str:
+    """Return the reason why the arguments contradict each other, or ""."""
     if options.svg and len(options.images) > 1:
-        return "--svg draws one image; --html draws several"
-    if options.json and to_standard_output(options):
-        return "--json and a picture cannot both go to standard output"
-    return clash(options, options.images)
+        return "--svg draws one image (use --html for several)"
+    if options.json and options.picture_on_stdout:
+        return "--json and a picture cannot both go to standard output (name a file for one)"
+    return conflict(options.svg, options.html, options.images, "image")
 
 
-def _draw(options: argparse.Namespace, drawn: list[Any]) -> int:
-    """Write the pictures of the images that could be inspected; the exit code."""
-    if not drawn:
-        return 0
+def _draw(options: Options, inspections: Sequence[Plan]) -> None:
+    """Write the pictures."""
+    # load ElementTree, which text and JSON do not need
     from ..render.html import inspections_page
     from ..render.image_svg import picture
     from ..render.markup import html_text, svg_text
 
-    try:
-        if path := options.svg:
-            write(path, svg_text(picture(drawn[0])))
-        if path := options.html:
-            write(path, html_text(inspections_page(drawn)))
-    except OSError as error:
-        complain(path, error, debug=options.debug)
-        return 1
-    return 0
+    if options.svg:
+        with about(options.svg):
+            write(options.svg, svg_text(picture(inspections[0])))
+    if options.html:
+        with about(options.html):
+            write(options.html, html_text(inspections_page(inspections)))

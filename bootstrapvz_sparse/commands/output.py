@@ -1,122 +1,91 @@
-"""How the commands print, and what goes on where one of several images fails."""
+"""Results of several images, as text or as JSON, and the progress of reading them."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import shutil
+import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+from ..render.json import images_json
+from ..util.errors import OutputFailed
 from ..util.signals import interrupt_once
 from ..util.text import printable
-from .streams import (
-    OutputFailed,
-    fail,
-    on_terminal,
-    say,
-)
+from .streams import about, attempt, columns, on_terminal, print_output
 
-
-def add_debug(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--debug",
-        action="store_true",
-        help="show on stderr which programs are run, and where in this one an error comes from",
-    )
-
-
-def attempt(path: Path, work: Callable[[Path], Any], *, debug: bool) -> Any:
-    """What ``work`` returns; None where it fails, and why on stderr."""
-    from ..util.errors import ProgramMissing, Refused, Unsupported, VerificationFailed
-
-    try:
-        return work(path)
-    except (Refused, Unsupported, VerificationFailed, ProgramMissing, OSError) as error:
-        complain(path, error, debug=debug)
-        return None
+T = TypeVar("T")
+PATIENCE, INTERVAL = 1.0, 0.1  # seconds before the first progress line, and between two
 
 
 def each(
-    options: argparse.Namespace,
-    work: Callable[[Path], Any],
+    images: Sequence[Path],
+    work: Callable[[Path], T],
     *,
-    as_json: Callable[[Any], dict[str, Any]],
-    as_text: Callable[[Any], str] | None,
+    as_json: Callable[[T], dict[str, object]] | None,
+    as_text: Callable[[T], str] | None,
     changes: bool = False,
+    debug: bool,
 ) -> int:
-    """Do ``work`` on every image, whatever happens to the others, and print what came of it.
+    """Do ``work`` on every image, and print the results of those that succeed.
 
-    :raises OutputFailed: that cannot be printed; work that ``changes`` images is done nevertheless
+    ``as_json``: print one JSON document, in place of a text each. ``changes``: the work is the
+    purpose, and goes on where its results cannot be printed. Return the exit code.
+
+    :raises OutputFailed: standard output cannot be written
     """
-    done, status, lost = [], 0, None
+    results, status, output_failed = [], 0, None
     with interrupt_once():
-        for path in options.images:
-            result = attempt(path, work, debug=options.debug)
+        for path in images:
+            result = attempt(partial(_work_on, path, work), debug=debug)
             if result is None:
                 status = 1
-                continue
-            if options.json:
-                done.append(as_json(result))
-            elif as_text and not lost:
+            elif as_json:
+                results.append(as_json(result))
+            elif as_text and not output_failed:
                 try:
-                    say(as_text(result))
+                    print_output(as_text(result))
                 except OutputFailed as error:
                     if not changes:
                         raise
-                    lost = error
-    if lost:
-        raise lost
-    if options.json:
-        say_json(done)
+                    output_failed = error
+    if output_failed:
+        raise output_failed
+    if as_json:
+        print_output(json.dumps(images_json(results), indent=2))
     return status
 
 
-def complain(path: Path, error: Exception, *, debug: bool) -> None:
-    """Name on stderr what has failed at ``path``, and with ``debug`` where."""
-    if debug:
-        import traceback
-
-        with contextlib.suppress(OSError):
-            traceback.print_exception(type(error), error, error.__traceback__)
-    text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
-    if str(path) not in text:
-        text = f"{path}: {text}"
-    fail(printable(text))
-
-
-def say_json(images: list[dict[str, Any]]) -> None:
-    import json
-
-    from ..render.text import JSON_VERSION
-
-    say(json.dumps({"version": JSON_VERSION, "images": images}, indent=2))
-
-
-PATIENCE, INTERVAL = 1.0, 0.1  # seconds without a word, and between two
+def _work_on(path: Path, work: Callable[[Path], T]) -> T:
+    with about(path):
+        return work(path)
 
 
 @contextlib.contextmanager
 def progress(path: Path, *, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
-    """Something that shows on a terminal how far the reading of ``path`` is, if it takes long."""
+    """Yield a function that shows on a terminal the share of ``path`` that was read.
+
+    It is called with the bytes that were read and that will be; the first second shows nothing.
+    None where stderr is not a terminal, or ``quiet``.
+    """
     if quiet or not on_terminal(sys.stderr):
         yield None
         return
     next_time, shown = time.monotonic() + PATIENCE, False
 
     def write(text: str) -> None:
-        with contextlib.suppress(OSError):  # a terminal that is gone is no reason to stop
+        with contextlib.suppress(OSError):  # a terminal that is gone does not end the work
             print(text, end="", file=sys.stderr, flush=True)
 
     def show(done: int, expected: int) -> None:
         nonlocal next_time, shown
         if time.monotonic() >= next_time:
             percent = f": {100 * done // max(expected, 1)} % read"
-            room = (shutil.get_terminal_size().columns or 80) - len(percent) - 1
-            write(f"\r{printable(path.name)[: max(room, 0)]}{percent}")
+            room = max(columns() - len(percent) - 1, 0)
+            write(f"\r{printable(path.name)[:room]}{percent}")
             next_time, shown = time.monotonic() + INTERVAL, True
 
     try:

@@ -8,48 +8,46 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from .streams import say
+from ..util.temporary import temporary
+from .streams import print_output
 
 STANDARD_OUTPUT = Path("-")
 
 
-def add_pictures(parser: argparse.ArgumentParser, what: str) -> None:
-    for option, form in (("--svg", "an SVG"), ("--html", "a page of HTML")):
+def add_pictures(parser: argparse.ArgumentParser, *, svg: str, html: str) -> None:
+    """Add both options; ``svg`` and ``html`` are the objects that each draws."""
+    for option, drawn, form in (("--svg", svg, "SVG"), ("--html", html, "one HTML page")):
         parser.add_argument(
             option,
             type=Path,
             metavar="FILE",
-            help=f"draw {what} as {form} that needs no other file; - is standard output",
+            help=f"draw {drawn} as {form} into FILE (- is standard output)",
         )
 
 
-def to_standard_output(options: argparse.Namespace) -> bool:
-    """Whether a picture takes the place of the text."""
-    return STANDARD_OUTPUT in (options.svg, options.html)
+def conflict(svg: Path | None, html: Path | None, sources: Iterable[Path], drawn: str) -> str:
+    """Return the reason why the pictures of ``sources`` cannot be written, or "".
 
-
-def clash(options: argparse.Namespace, read: Iterable[Path]) -> str:
-    """Why the pictures cannot be written where they are to be; "" where they can."""
-    if options.svg is not None and options.svg == options.html:
-        return f"--svg and --html name one file: {options.svg}"
-    for path in (options.svg, options.html):
+    ``drawn`` is the word for a source.
+    """
+    if svg is not None and svg == html:
+        return f"{svg}: named by both --svg and --html (use two files)"
+    for path in (svg, html):
         if path is not None and path != STANDARD_OUTPUT and path.exists():
-            for source in read:
+            for source in sources:
                 if source.exists() and path.samefile(source):
-                    return f"{path} would be overwritten: it is what is to be drawn"
+                    return f"{path}: refusing to overwrite the {drawn} with its picture"
     return ""
 
 
 def write(path: Path, text: str) -> None:
-    """Write a picture; one that is there is replaced once the new one is complete.
+    """Write a picture; an existing file is replaced once the new one is complete.
 
     :raises OutputFailed: standard output cannot be written
     :raises OSError: the file cannot be written
     """
-    from ..util.temporary import temporary
-
     if path == STANDARD_OUTPUT:
-        say(text.rstrip("\n"))
+        print_output(text.rstrip("\n"))
         return
     path = Path(os.path.realpath(path))
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):  # a device or a pipe

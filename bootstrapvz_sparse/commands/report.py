@@ -4,50 +4,48 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from .output import add_debug, complain
-from .pictures import (
-    add_pictures,
-    clash,
-    to_standard_output,
-    write,
-)
-from .streams import fail, say
-
-
-def add(commands: Any) -> None:
-    report = commands.add_parser(
-        "report", help="show the report of a build, the file that plugins.sparse.report names"
-    )
-    report.add_argument("report", type=Path, metavar="REPORT.json")
-    add_pictures(report, "the stages")
-    add_debug(report)
-    report.set_defaults(run=run)
+from ..ledger.ledger import load
+from ..render.html import ledger_page
+from ..render.ledger_svg import chart
+from ..render.markup import html_text, svg_text
+from ..render.text import ledger_text
+from .debug import add_debug
+from .pictures import STANDARD_OUTPUT, add_pictures, conflict, write
+from .streams import about, print_error, print_output
 
 
-def run(options: argparse.Namespace) -> int:
-    from ..ledger.ledger import load
-    from ..util.errors import InvalidReport
+class Options(NamedTuple):
+    """The arguments of the command."""
 
-    if reason := clash(options, [options.report]):
-        fail(reason)
+    report: Path
+    svg: Path | None
+    html: Path | None
+    debug: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument("report", type=Path, metavar="REPORT.json", help="report to show")
+    add_pictures(parser, svg="the stages", html="the stages")
+    add_debug(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the stages of a build, and draw them; return the exit code."""
+    options = Options(**vars(arguments))
+    if reason := conflict(options.svg, options.html, [options.report], "report"):
+        print_error(reason)
         return 2
-    path = options.report
-    try:
-        ledger, name = load(path.read_bytes())
-        if options.svg or options.html:
-            from ..render.html import ledger_page
-            from ..render.ledger_svg import chart
-            from ..render.markup import html_text, svg_text
-
-            if path := options.svg:
-                write(path, svg_text(chart(ledger, name)))
-            if path := options.html:
-                write(path, html_text(ledger_page(ledger, name)))
-    except (InvalidReport, OSError) as error:
-        complain(path, error, debug=options.debug)
-        return 1
-    if not to_standard_output(options):
-        say(ledger.table())
+    with about(options.report):
+        ledger, name = load(options.report.read_bytes())
+    if options.svg:
+        with about(options.svg):
+            write(options.svg, svg_text(chart(ledger, name)))
+    if options.html:
+        with about(options.html):
+            write(options.html, html_text(ledger_page(ledger, name)))
+    if STANDARD_OUTPUT not in (options.svg, options.html):
+        print_output(ledger_text(ledger))
     return 0

@@ -4,54 +4,73 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
+from ..image.api import Report, sparsify
+from ..image.methods import METHODS
+from ..image.reclaim import RECLAIM
+from ..render.json import report_json
+from ..render.text import report_text
 from ..util.text import parse_size
-from .output import add_debug, each, progress
+from .debug import add_debug
+from .output import each, progress
 
 
-def add(commands: Any) -> None:
-    from ..image.methods import METHODS
-    from ..image.reclaim import RECLAIM
+class Options(NamedTuple):
+    """The arguments of the command."""
 
-    sparsify = commands.add_parser("sparsify", help="make finished raw images sparse")
-    sparsify.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a raw image")
-    sparsify.add_argument(
+    images: Sequence[Path]
+    method: str
+    reclaim: str
+    min_hole: int
+    command: Sequence[str]
+    dry_run: bool
+    verify: bool
+    json: bool
+    quiet: bool
+    debug: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="raw image")
+    parser.add_argument(
         "--method",
         choices=["auto", *METHODS],
         default="auto",
-        help="how zeros become holes; none: only what --reclaim frees (default: %(default)s)",
+        help="how to turn zeros into holes; none: only free what --reclaim names "
+        "(default: %(default)s)",
     )
-    sparsify.add_argument(
+    parser.add_argument(
         "--reclaim",
         choices=RECLAIM,
         default=RECLAIM[0],
-        help="what is done about free blocks: told by the filesystem's metadata, discarded by the "
-        "kernel, or nothing (default: %(default)s: what is known there)",
+        help="how to free unused blocks: from filesystem metadata, by kernel discard (FITRIM), or "
+        "not at all (default: %(default)s)",
     )
-    sparsify.add_argument(
+    parser.add_argument(
         "--min-hole",
         type=_size,
         default=0,
         metavar="SIZE",
-        help="punch no shorter holes; 64KiB, say, keeps the extents of the image few",
+        help="skip holes shorter than SIZE (e.g. 64KiB): fewer extents, slightly more space",
     )
-    sparsify.add_argument(
+    parser.add_argument(
         "--command",
         type=shlex.split,
         default=(),
         metavar="COMMAND",
-        help="the program of --method command; it gets the image as its last argument",
+        help="program of --method command, with arguments; the image becomes the last one",
     )
-    sparsify.add_argument("--dry-run", action="store_true", help="change nothing, print the plan")
-    sparsify.add_argument(
-        "--verify", action="store_true", help="prove that no byte in use has changed"
+    parser.add_argument("--dry-run", action="store_true", help="print the plan; change nothing")
+    parser.add_argument(
+        "--verify", action="store_true", help="prove afterwards that no byte in use has changed"
     )
-    sparsify.add_argument("--json", action="store_true", help="print the report as JSON")
-    sparsify.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    add_debug(sparsify)
-    sparsify.set_defaults(run=run)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    add_debug(parser)
 
 
 def _size(text: str) -> int:
@@ -61,10 +80,11 @@ def _size(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def run(options: argparse.Namespace) -> int:
-    from ..image.sparsify import sparsify
+def run(arguments: argparse.Namespace) -> int:
+    """Sparsify each image, and print a report each; return the exit code."""
+    options = Options(**vars(arguments))
 
-    def one(path: Path) -> Any:
+    def work(path: Path) -> Report:
         with progress(path, quiet=options.quiet) as show:
             return sparsify(
                 path,
@@ -77,16 +97,11 @@ def run(options: argparse.Namespace) -> int:
                 progress=show,
             )
 
-    def as_json(report: Any) -> dict[str, Any]:
-        from ..render.text import report_json
-
-        return report_json(report)
-
-    def as_text(report: Any) -> str:
-        from ..render.text import report_text
-
-        return report_text(report)
-
     return each(
-        options, one, as_json=as_json, as_text=None if options.quiet else as_text, changes=True
+        options.images,
+        work,
+        as_json=report_json if options.json else None,
+        as_text=None if options.quiet else report_text,
+        changes=True,
+        debug=options.debug,
     )

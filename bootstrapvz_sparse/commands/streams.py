@@ -1,32 +1,44 @@
-"""The standard streams: what can be printed there, and what becomes of it where they fail."""
+"""The standard streams: printing, colours, and streams that are closed, full or gone."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from typing import TextIO
+
+from ..util.errors import OutputFailed, SparseError
+from ..util.text import printable
+
+TYPE_CHECKING = False  # typing and pathlib are not loaded for --version
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import TextIO, TypeVar
+
+    T = TypeVar("T")
+
+DEFAULT_COLUMNS = 80
 
 
-class OutputFailed(Exception):
-    """What a command had to say could not be written; the text says where and why."""
+class CommandFailed(SparseError):
+    """An error with a text that begins with the file that it is about."""
 
 
 def guard() -> None:
-    """Let no file that is opened later get the number of a standard stream that is closed."""
+    """Open closed standard streams, so that no file gets the number of one."""
     for fd in range(3):
         try:
             os.fstat(fd)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
 
 
-def say(text: str) -> None:
-    """Print what may contain paths, whose bytes need be no text.
+def print_output(text: str) -> None:
+    """Print ``text`` on stdout, with escapes for characters that it cannot encode.
 
-    :raises OutputFailed: it cannot be printed
+    :raises OutputFailed: standard output cannot be written
     """
-    if sys.stdout is None:  # Python's way to say that it is closed
+    if sys.stdout is None:  # closed
         raise OutputFailed("standard output: closed")
     encoding = sys.stdout.encoding or "utf-8"
     try:
@@ -35,24 +47,59 @@ def say(text: str) -> None:
         raise OutputFailed(f"standard output: {error.strerror}") from error
 
 
-def fail(text: str) -> None:
-    """Name an error on stderr; where that fails, too, the exit code has to do."""
-    note(f"bvz-sparse: error: {text}")
+def print_error(text: str) -> None:
+    """Print an error on stderr; if that fails, the exit code alone reports it."""
+    print_message(f"bvz-sparse: error: {text}")
 
 
-def note(text: str) -> None:
-    """Say something on stderr that is no error."""
-    if sys.stderr is not None:  # None: print would take standard output
+def print_message(text: str) -> None:
+    """Print ``text`` on stderr, and ignore failures."""
+    if sys.stderr is not None:  # closed, and print() would use stdout
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr)
 
 
+@contextlib.contextmanager
+def about(subject: Path) -> Iterator[None]:
+    """Let the text of an error in the body begin with the file that it is about.
+
+    :raises CommandFailed: in place of the error
+    """
+    try:
+        yield
+    except OutputFailed:  # names standard output
+        raise
+    except (SparseError, OSError) as error:
+        text = error.strerror if isinstance(error, OSError) else None
+        text = text or str(error)
+        if str(subject) not in text:
+            text = f"{subject}: {text}"
+        raise CommandFailed(printable(text)) from error
+
+
+def attempt(work: Callable[[], T], *, debug: bool = False) -> T | None:
+    """Return the result of ``work``; where it fails, print the error and return None.
+
+    ``debug`` prints a traceback before the error.
+    """
+    try:
+        return work()
+    except (SparseError, OSError) as error:
+        if debug:
+            import traceback  # only debugging needs it
+
+            with contextlib.suppress(OSError):
+                traceback.print_exception(type(error), error, error.__traceback__)
+        print_error(str(error))
+        return None
+
+
 def finish(status: int) -> int:
-    """Write what is still in memory; the exit code, which is 1 where anything was lost."""
+    """Flush the standard streams; return ``status``, or 1 if output was lost."""
     try:
         _flush(sys.stdout)
     except OSError as error:
-        fail(f"standard output: {error.strerror}")
+        print_error(f"standard output: {error.strerror}")
         status = status or 1
     try:
         _flush(sys.stderr)
@@ -67,27 +114,38 @@ def _flush(stream: TextIO | None) -> None:
     try:
         stream.flush()
     except OSError:
-        # Python would try once more when it exits, and complain
+        # or Python would flush again at exit, and print a message
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
         raise
 
 
+def columns() -> int:
+    """Return the width of the terminal, or COLUMNS of the environment, as shutil does."""
+    with contextlib.suppress(KeyError, ValueError):
+        if (width := int(os.environ["COLUMNS"])) > 0:
+            return width
+    with contextlib.suppress(ValueError, OSError):  # closed, or not a terminal
+        if sys.__stdout__ is not None:
+            return os.get_terminal_size(sys.__stdout__.fileno()).columns or DEFAULT_COLUMNS
+    return DEFAULT_COLUMNS
+
+
 def on_terminal(stream: TextIO | None) -> bool:
-    """Whether lines on ``stream`` can be overwritten."""
+    """Return True if lines on ``stream`` can be overwritten."""
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def coloured(stream: TextIO | None) -> bool:
-    """Whether to print colours on ``stream``: see https://no-color.org."""
+    """Return True if ``stream`` gets colours; see https://no-color.org."""
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or on_terminal(stream)
 
 
 def can_print(text: str) -> bool:
-    """Whether standard output can have these characters."""
+    """Return True if stdout can encode ``text``."""
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except UnicodeEncodeError:

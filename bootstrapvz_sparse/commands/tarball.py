@@ -3,61 +3,53 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
+from ..image.tarball import COMPRESSORS, LEVEL, write
+from ..render.text import tarball_text
 from ..util.signals import interrupt_once
-from ..util.text import printable
-from .output import add_debug, attempt
-from .streams import say
+from .debug import add_debug
+from .streams import about, print_output
 
 
-def add(commands: Any) -> None:
-    from ..image.tarball import COMPRESSORS, LEVEL
+class Options(NamedTuple):
+    """The arguments of the command."""
 
-    tarball = commands.add_parser(
-        "tarball", help="pack a raw image as Google Compute Engine imports it, and check that"
-    )
-    tarball.add_argument("image", type=Path, metavar="IMAGE", help="a raw image")
-    tarball.add_argument("tarball", type=Path, metavar="OUT.tar.gz", help="the tarball to write")
-    tarball.add_argument(
+    image: Path
+    tarball: Path
+    compressor: str
+    level: int
+    debug: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="raw image")
+    parser.add_argument("tarball", type=Path, metavar="OUT.tar.gz", help="tarball to write")
+    parser.add_argument(
         "--compressor",
         choices=COMPRESSORS,
         default="auto",
-        help="default: %(default)s: pigz where it is installed",
+        help="program that compresses (default: %(default)s: pigz, or gzip if that is missing)",
     )
-    tarball.add_argument(
+    parser.add_argument(
         "--level",
         type=int,
         choices=range(1, 10),
         default=LEVEL,
         metavar="1..9",
-        help="the fastest to the smallest (default: %(default)s)",
+        help="compression level, from fastest to smallest (default: %(default)s)",
     )
-    add_debug(tarball)
-    tarball.set_defaults(run=run)
+    add_debug(parser)
 
 
-def run(options: argparse.Namespace) -> int:
-    from ..image.tarball import write
-
-    def work(image: Path) -> Any:
-        return write(image, options.tarball, compressor=options.compressor, level=options.level)
-
-    return packed(options.image, work, options.tarball, debug=options.debug)
-
-
-def packed(path: Path, work: Callable[[Path], Any], tarball: Path, *, debug: bool) -> int:
-    """Do ``work`` on ``path``, and tell of the tarball."""
-    from ..util.text import human
-
-    with interrupt_once():
-        found = attempt(path, work, debug=debug)
-    if found is None:
-        return 1
-    sizes = (
-        f"{human(found.size)}, a disk of {human(found.disk)}, {human(found.stored)} of it stored"
-    )
-    say(f"{printable(str(tarball))}: {sizes}")
+def run(arguments: argparse.Namespace) -> int:
+    """Pack the image and check the tarball; return the exit code."""
+    options = Options(**vars(arguments))
+    with interrupt_once(), about(options.image):
+        tarball = write(
+            options.image, options.tarball, compressor=options.compressor, level=options.level
+        )
+    print_output(tarball_text(options.tarball, tarball))
     return 0

@@ -69,6 +69,7 @@ def _probe(fd: int, start: int, end: int, *, without: str = "") -> Signature:
         *(("--match-types", f"no{without}") if without else ()),
         programs.same_file(fd),
         fds=[fd],
+        check=False,
     )
     if done.returncode == AMBIVALENT:
         return Signature(ambivalent=True)

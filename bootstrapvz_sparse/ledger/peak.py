@@ -1,4 +1,4 @@
-"""The most that a file occupies while it is written."""
+"""The most space that a file occupies while it is written."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from ..image.extents import allocated
 
-INTERVAL = 0.2  # seconds between two looks
+INTERVAL = 0.2  # seconds between two measurements
 
 
 class Peak:
-    """Looks at the file ``image`` now and then, in a thread, until it is stopped or gone.
+    """A thread that measures ``image`` at intervals until it is stopped or the file is gone.
 
-    ``bytes``: the most that was allocated at any look.
+    ``bytes`` is the most that was allocated at any measurement.
     """
 
     def __init__(self, image: Path) -> None:
@@ -22,21 +22,21 @@ class Peak:
         self._stop = threading.Event()
         self.bytes = 0
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._look()
+        self._measure()
         self._thread.start()
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         self.bytes = max(self.bytes, allocated(os.stat(self._image)))
 
     def _watch(self) -> None:
         try:
             while not self._stop.wait(INTERVAL):
-                self._look()
-        except FileNotFoundError:  # a build that failed was undone
+                self._measure()
+        except FileNotFoundError:  # the build failed and was rolled back
             return
 
     def stop(self) -> None:
-        """Look for the last time."""
+        """Measure once more, and end the thread."""
         self._stop.set()
         self._thread.join()
-        self._look()
+        self._measure()

@@ -56,8 +56,6 @@ def add_tasks(taskset: set[Any], manifest: Any) -> None:
         taskset.update([limit.Weigh, limit.Check])
     if settings.report is not None:
         taskset.add(ledger.CheckReport)
-    if "prebootstrapped" in manifest.plugins:
-        move.keep_holes(prebootstrapped)
 
 
 def _scheduled_without_us(taskset: set[Any], manifest: Any) -> set[Any]:

@@ -1,0 +1,12 @@
+"""Images and ledgers as text, JSON, SVG and HTML.
+
+- ``kinds``       the kinds of bytes: sign, colour, fill and meaning of each, in one table
+- ``cells``       an image in cells of equal size
+- ``text``        inspections, reports and ledgers as text
+- ``json``        the same for programs
+- ``image_svg``   an inspection as a picture
+- ``ledger_svg``  a ledger as a chart
+- ``html``        pictures and tables as one page
+- ``drawing``     the SVG sheet that both pictures are drawn on
+- ``markup``      elements of SVG and HTML, and their escaping
+"""

@@ -1,40 +1,40 @@
-"""An image in cells of equal size, each of which stands for what most of its bytes are."""
+"""An image in cells of equal size, each shown as the kind that most of its bytes are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from ..image.extents import Ranges
-from ..image.survey import KINDS
+from .kinds import KINDS
 
 
-def cell_size(size: int, block: int, most: int) -> int:
-    """Bytes of a cell: ``block`` times a power of two, so that ``size`` is ``most`` cells or less.
+def cell_size(size: int, block: int, max_cells: int) -> int:
+    """Return the bytes of a cell, so that ``size`` bytes are at most ``max_cells``.
 
-    It is ``block`` alone where ``most`` is less than one cell.
+    It is ``block`` times a power of two; ``block`` itself where ``max_cells`` is below 1.
     """
     cell = block
-    while most > 0 and cell * most < size:
+    while max_cells > 0 and cell * max_cells < size:
         cell *= 2
     return cell
 
 
 def cells(kinds: Mapping[str, Ranges], start: int, end: int, cell: int) -> list[str]:
-    """For each ``cell`` bytes of ``[start, end)`` the kind that most of them are.
+    """Return the predominant kind of each ``cell`` bytes of ``[start, end)``.
 
-    The ranges are all within it. Bytes of no kind count as a hole. The last cell may be shorter.
+    All ranges lie within it. Bytes of no kind count as a hole. The last cell may be shorter.
     """
-    most = [("hole", 0)] * -(-(end - start) // cell)
+    predominant = [("hole", 0)] * -(-(end - start) // cell)
     for kind in KINDS:
-        counted: dict[int, int] = {}
+        bytes_by_cell: dict[int, int] = {}
         for first, last in kinds[kind]:
             position = first
             while position < last:
                 index = (position - start) // cell
                 upto = min(last, start + (index + 1) * cell)
-                counted[index] = counted.get(index, 0) + upto - position
+                bytes_by_cell[index] = bytes_by_cell.get(index, 0) + upto - position
                 position = upto
-        for index, size in counted.items():
-            if size > most[index][1]:
-                most[index] = kind, size
-    return [kind for kind, _ in most]
+        for index, size in bytes_by_cell.items():
+            if size > predominant[index][1]:
+                predominant[index] = kind, size
+    return [kind for kind, _ in predominant]

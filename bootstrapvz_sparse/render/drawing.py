@@ -1,8 +1,6 @@
-"""What the pictures share: a sheet of paper, its text, and fills that greyscale keeps apart.
+"""The sheet that pictures are drawn on: its size, text and fills.
 
-The colours are those of Okabe and Ito, https://jfly.uni-koeln.de/color/, which people tell apart
-whatever colours they see; and each fill has a pattern of its own. The paper is always white, so
-that a picture looks the same on a dark page.
+The paper is always white, so that a picture looks the same on a dark page.
 """
 
 from __future__ import annotations
@@ -10,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.etree.ElementTree import Element
 
+from .kinds import KINDS, Fill
 from .markup import SVG, element
 
 WIDTH, MARGIN = 800, 24  # pixels
@@ -17,24 +16,18 @@ INK, FAINT, RULE = "#1a1a1a", "#4d4d4d", "#bfbfbf"
 FONT = "system-ui, 'Segoe UI', 'DejaVu Sans', 'Liberation Sans', Arial, sans-serif"
 TILE = 10  # pixels of a side of a pattern
 
-# For each fill its ground, and what is drawn on it: a path, the colour and width of its line.
+# The fills by name: the kinds of bytes, and bars above a limit.
 FILLS = {
-    "in use": ("#0072b2", "", "", 0.0),
-    "zero": ("#f0e442", "M2.5 2.4v.2M7.5 2.4v.2M2.5 7.4v.2M7.5 7.4v.2", "#1a1a1a", 1.8),
-    "free": ("#ffffff", "M-2 7L7 -2M-2 12L12 -2M3 12L12 3", "#d55e00", 2.2),
-    "journal": ("#cc79a7", "M0 2.5h10M0 7.5h10", "#5c1f42", 1.4),
-    "swap": ("#ffffff", "M2.5 0v10M7.5 0v10", "#009e73", 2.6),
-    "unwritten": ("#ffffff", "M0 2.5h10M0 7.5h10M2.5 0v10M7.5 0v10", "#3591c9", 1.2),
-    "hole": ("#f5f5f5", "M5 4.6v.8", "#9a9a9a", 1.0),
-    "above": ("#d55e00", "M0 5h10", "#ffffff", 2.0),
+    **{name: kind.fill for name, kind in KINDS.items()},
+    "above": Fill("#d55e00", "M0 5h10", "#ffffff", 2.0),
 }
 
 
 class Drawing:
-    """A sheet that gets as long as it has to be.
+    """A sheet of a fixed width, and as high as its contents.
 
-    ``title`` and ``description`` are for those who do not see it. ``prefix`` begins all its ids,
-    so that several can be in one page.
+    ``title`` and ``description`` are for screen readers. ``prefix`` begins all ids, so that one
+    page can hold several drawings.
     """
 
     def __init__(self, title: str, description: str, prefix: str = "") -> None:
@@ -54,7 +47,7 @@ class Drawing:
         element(self.root, "desc", description, id=f"{prefix}desc")
         self._defs = element(self.root, "defs")
         self._paper = self.rect(0.5, 0.5, WIDTH - 1, 0, fill="#ffffff", stroke=RULE, rx=4)
-        self._known: set[str] = set()
+        self._defined: set[str] = set()
 
     def text(
         self,
@@ -67,6 +60,7 @@ class Drawing:
         bold: bool = False,
         fill: str = INK,
     ) -> None:
+        """Write ``content`` with its base line at ``y``."""
         more = {"font_weight": "600"} if bold else {}
         element(
             self.root,
@@ -83,25 +77,27 @@ class Drawing:
     def rect(
         self, x: float, y: float, width: float, height: float, **attributes: str | float
     ) -> Element:
+        """Draw a rectangle."""
         return element(self.root, "rect", "", x=x, y=y, width=width, height=height, **attributes)
 
     def path(self, steps: Iterable[str], *, tip: str = "", **attributes: str | float) -> None:
-        """A path; ``tip`` is shown where a pointer rests on it."""
-        made = element(self.root, "path", "", d="".join(steps), **attributes)
+        """Draw a path; ``tip`` is shown where a pointer rests on it."""
+        drawn = element(self.root, "path", "", d="".join(steps), **attributes)
         if tip:
-            element(made, "title", tip)
+            element(drawn, "title", tip)
 
     def rule(self, y: float) -> None:
+        """Draw a line across the sheet."""
         self.path([f"M{MARGIN} {y}H{WIDTH - MARGIN}"], stroke=RULE, fill="none")
 
     def fill(self, name: str) -> str:
-        """The value of the attribute ``fill`` for one of :data:`FILLS`."""
-        ground, steps, colour, width = FILLS[name]
-        if not steps:
-            return ground
+        """Return the value of the attribute ``fill`` for one of :data:`FILLS`."""
+        fill = FILLS[name]
+        if not fill.path:
+            return fill.ground
         id_ = f"{self.prefix}{name.replace(' ', '-')}"
-        if name not in self._known:
-            self._known.add(name)
+        if name not in self._defined:
+            self._defined.add(name)
             pattern = element(
                 self._defs,
                 "pattern",
@@ -110,32 +106,33 @@ class Drawing:
                 height=TILE,
                 patternUnits="userSpaceOnUse",
             )
-            element(pattern, "rect", width=TILE, height=TILE, fill=ground)
+            element(pattern, "rect", width=TILE, height=TILE, fill=fill.ground)
             element(
                 pattern,
                 "path",
-                d=steps,
-                stroke=colour,
-                stroke_width=width,
-                stroke_linecap="round" if "v." in steps else "butt",
+                d=fill.path,
+                stroke=fill.line,
+                stroke_width=fill.width,
+                stroke_linecap="round" if "v." in fill.path else "butt",
                 fill="none",
             )
         return f"url(#{id_})"
 
     def swatch(self, x: float, y: float, name: str) -> None:
-        """A sample of a fill, beside the text whose base line is at ``y``."""
+        """Draw a sample of a fill beside text with the base line ``y``."""
         self.rect(x + 0.5, y - 12.5, 16, 14, fill=self.fill(name), stroke=FAINT)
 
     def end(self, height: float) -> Element:
-        """The drawing is complete, and ``height`` pixels high."""
+        """Set the height in pixels, and return the complete drawing."""
         self._paper.set("height", f"{height - 1:g}")
         self.root.set("height", f"{height:g}")
         self.root.set("viewBox", f"0 0 {WIDTH} {height:g}")
         return self.root
 
 
-def shortened(text: str, most: int) -> str:
-    """``text`` in ``most`` characters: the middle goes, since names differ at both ends."""
-    if len(text) <= most:
+def shortened(text: str, max_length: int) -> str:
+    """Return ``text`` in ``max_length`` characters, without its middle where it is longer."""
+    if len(text) <= max_length:
         return text
-    return f"{text[: most - most // 2 - 1]}…{text[len(text) - most // 2 :]}"
+    tail = max_length // 2
+    return f"{text[: max_length - tail - 1]}…{text[len(text) - tail :]}"

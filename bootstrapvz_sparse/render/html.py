@@ -1,15 +1,15 @@
-"""Pictures as a page of HTML that needs nothing else, with the figures as tables."""
+"""Pictures and tables as one self-contained page of HTML."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from ..image.inspect import Inspection
-from ..image.survey import KINDS
+from ..image.plans import Plan
 from ..ledger.ledger import Ledger
 from ..util.text import human
 from .image_svg import on_disk, parts, picture
+from .kinds import KINDS
 from .ledger_svg import chart
 from .markup import element
 
@@ -31,17 +31,17 @@ td { white-space: nowrap; font-variant-numeric: tabular-nums; }
 """
 
 
-def inspections_page(inspections: Sequence[Inspection]) -> Element:
-    """A page on images."""
+def inspections_page(plans: Sequence[Plan]) -> Element:
+    """Return a page on images."""
     page, body = _page("Where the bytes of images are")
-    for number, inspection in enumerate(inspections):
-        element(body, "h1", str(inspection.path))
-        body.append(picture(inspection, prefix=f"image-{number}-"))
-        found = parts(inspection)
-        names = [f"{p.name}{f' ({p.filesystem})' if p.filesystem else ''}" for p in found]
+    for number, plan in enumerate(plans):
+        element(body, "h1", str(plan.path))
+        body.append(picture(plan, prefix=f"image-{number}-"))
+        image_parts = parts(plan)
+        names = [f"{p.name} ({p.filesystem})" if p.filesystem else p.name for p in image_parts]
         for when, amounts in (
-            ("Before", [part.before for part in found]),
-            ("After bvz-sparse sparsify", [part.after for part in found]),
+            ("Before", [part.before for part in image_parts]),
+            ("After bvz-sparse sparsify", [part.after for part in image_parts]),
         ):
             used = [kind for kind in KINDS if any(amount[kind] for amount in amounts)]
             rows = [
@@ -49,13 +49,13 @@ def inspections_page(inspections: Sequence[Inspection]) -> Element:
                 for name, amount in zip(names, amounts)
             ]
             _table(body, when, ["part", "on disk", *used], rows)
-        for note in inspection.notes:
+        for note in plan.notes:
             element(body, "p", note)
     return page
 
 
 def ledger_page(ledger: Ledger, name: str) -> Element:
-    """A page on a build."""
+    """Return a page on a build; ``name`` is that of the image."""
     page, body = _page(f"The build of {name}")
     element(body, "h1", name)
     body.append(chart(ledger, name))
@@ -70,6 +70,7 @@ def ledger_page(ledger: Ledger, name: str) -> Element:
 
 
 def _page(title: str) -> tuple[Element, Element]:
+    """Return an empty page and its body."""
     page = element(None, "html", lang="en")
     head = element(page, "head")
     element(head, "meta", charset="utf-8")

@@ -1,7 +1,7 @@
-"""An inspection as a picture: what the blocks of an image hold, before it is sparsified and after.
+"""An inspection as a picture: the contents of an image before and after sparsifying.
 
-Cells are drawn, not blocks, and neighbours of one kind as one shape: the picture of an image of
-any size is a few ten KiB.
+The picture shows cells instead of blocks, and neighbouring cells of one kind as one shape, so it
+stays below 100 KiB for an image of any size.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from itertools import groupby
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from ..image.inspect import Inspection
-from ..image.survey import KINDS, Share
+from ..image.plans import Plan, Share
 from ..util.text import human, printable
 from .cells import cell_size, cells
 from .drawing import (
@@ -25,27 +24,18 @@ from .drawing import (
     Drawing,
     shortened,
 )
+from .kinds import KINDS
 
 COLUMNS = 36  # cells in a row
-CELLS = 30 * COLUMNS  # of the whole image, at most, but for those that rows leave empty
+CELLS = 30 * COLUMNS  # at most, of the whole image; the last row of a part may be incomplete
 LEFT, RIGHT = MARGIN, WIDTH - MARGIN - COLUMNS * TILE  # where before and after begin
 EDGE = WIDTH - MARGIN
 
-MEANINGS = {
-    "in use": "needed",
-    "zero": "blocks of nothing but zeros",
-    "free": "the filesystem does not need them",
-    "journal": "the log of a journal that is empty",
-    "swap": "behind the header of swap space",
-    "unwritten": "on disk, but never written",
-    "hole": "takes no space on disk",
-}
-
 
 class Part(NamedTuple):
-    """A part of the image; bytes by kind ``before`` and ``after``, and both in detail.
+    """A part of the image, with its bytes by kind ``before`` and ``after`` sparsifying.
 
-    ``label``: the name that the partition table has for it.
+    ``label`` is its name in the partition table; ``shares`` holds the ranges before and after.
     """
 
     name: str
@@ -57,13 +47,13 @@ class Part(NamedTuple):
 
     @property
     def size(self) -> int:
+        """The size in bytes."""
         return sum(self.before[kind] for kind in KINDS)
 
 
-def parts(inspection: Inspection) -> list[Part]:
-    """The image by partitions, and last what lies outside of them."""
-    plan = inspection.plan
-    found = []
+def parts(plan: Plan) -> list[Part]:
+    """Return the partitions of the image, and last the bytes outside of all partitions."""
+    image_parts = []
     for share, left in zip(plan.shares(), plan.shares(after=True)):
         partition = share.region.partition if share.region else None
         name = f"partition {partition.number}" if partition and partition.number else "whole image"
@@ -71,29 +61,31 @@ def parts(inspection: Inspection) -> list[Part]:
             name = "outside"
         filesystem = (partition and partition.filesystem) or ""
         label = partition.name if partition else ""
-        found.append(Part(name, label, filesystem, (share, left), share.amounts(), left.amounts()))
-    return found
+        image_parts.append(
+            Part(name, label, filesystem, (share, left), share.amounts(), left.amounts())
+        )
+    return image_parts
 
 
 def on_disk(amounts: dict[str, int]) -> int:
-    """The bytes of all kinds that take space on disk."""
+    """Return the sum of all kinds that take space on disk, in bytes."""
     return sum(amounts[kind] for kind in KINDS if kind != "hole")
 
 
-def totals(found: list[Part]) -> tuple[dict[str, int], dict[str, int]]:
-    """Bytes of the whole image by kind, before and after."""
+def totals(image_parts: list[Part]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the bytes of the whole image by kind, before and after."""
     return (
-        {kind: sum(part.before[kind] for part in found) for kind in KINDS},
-        {kind: sum(part.after[kind] for part in found) for kind in KINDS},
+        {kind: sum(part.before[kind] for part in image_parts) for kind in KINDS},
+        {kind: sum(part.after[kind] for part in image_parts) for kind in KINDS},
     )
 
 
-def picture(inspection: Inspection, prefix: str = "") -> Element:
-    """The SVG of an image; ``prefix`` begins its ids."""
-    found, survey = parts(inspection), inspection.plan.survey
-    before, after = totals(found)
+def picture(plan: Plan, prefix: str = "") -> Element:
+    """Return the SVG of an image; ``prefix`` begins its ids."""
+    image_parts, survey = parts(plan), plan.survey
+    before, after = totals(image_parts)
     used = [kind for kind in KINDS if before[kind] or after[kind]]
-    name = inspection.path.name
+    name = plan.path.name
     sizes = "; ".join(f"{k}: {human(before[k])} before, {human(after[k])} after" for k in used)
     drawing = Drawing(
         f"Where the bytes of {name} are",
@@ -109,16 +101,16 @@ def picture(inspection: Inspection, prefix: str = "") -> Element:
     y = _bars(drawing, 78, survey.size, before, after)
     y = _legend(drawing, y + 34, used, before, after)
     drawing.rule(y + 14)
-    rule = f"A cell is {human(cell)}, drawn as what most of it is."
+    rule = f"Each cell is {human(cell)}, drawn as the kind that most of it is."
     drawing.text(MARGIN, y + 36, rule, fill=FAINT, size=12)
     y += 42
-    drawn = [part for part in found if part.shares[0].region] or found
+    drawn = [part for part in image_parts if part.shares[0].region] or image_parts
     for part in drawn:
         y = _maps(drawing, y + 26, part, cell)
-    if len(found) > 1:
+    if len(image_parts) > 1:
         drawing.rule(y + 18)
-        y = _table(drawing, y + 44, found, used)
-    lines = [line for note in inspection.notes for line in textwrap.wrap(printable(note), 110)]
+        y = _table(drawing, y + 44, image_parts, used)
+    lines = [line for note in plan.notes for line in textwrap.wrap(printable(note), 110)]
     for line in lines:
         y += 18
         drawing.text(MARGIN, y, line, size=12)
@@ -128,7 +120,7 @@ def picture(inspection: Inspection, prefix: str = "") -> Element:
 def _bars(
     drawing: Drawing, y: float, size: int, before: dict[str, int], after: dict[str, int]
 ) -> float:
-    """Both sums, as wide as their shares of the image; where they end."""
+    """Draw both sums to the scale of the image; return the y below them."""
     left, right, height = MARGIN + 56, EDGE - 148, 24
     for title, amounts in (("before", before), ("after", after)):
         drawing.text(MARGIN, y + 17, title, bold=True)
@@ -147,7 +139,7 @@ def _bars(
 def _legend(
     drawing: Drawing, y: float, used: list[str], before: dict[str, int], after: dict[str, int]
 ) -> float:
-    """What the fills mean, and how much there is of each; the base line of the last row."""
+    """Draw the meaning and the amount of each fill; return the base line of the last row."""
     columns = (EDGE - 120, EDGE)
     for x, title in zip(columns, ("before", "after")):
         drawing.text(x, y, title, anchor="end", fill=FAINT, size=12)
@@ -155,14 +147,14 @@ def _legend(
         y += 22
         drawing.swatch(MARGIN, y, kind)
         drawing.text(MARGIN + 26, y, kind, bold=True)
-        drawing.text(MARGIN + 110, y, MEANINGS[kind])
+        drawing.text(MARGIN + 110, y, KINDS[kind].meaning)
         for x, amounts in zip(columns, (before, after)):
             drawing.text(x, y, human(amounts[kind]), anchor="end")
     return y
 
 
 def _maps(drawing: Drawing, y: float, part: Part, cell: int) -> float:
-    """The cells of a part, before on the left and after on the right; where they end."""
+    """Draw the cells of a part, before beside after; return the y below them."""
     label = f"“{shortened(printable(part.label), 40)}”" if part.label else ""
     title = ", ".join(filter(None, (part.name, label, part.filesystem, human(part.size))))
     drawing.text(MARGIN, y, title, size=14, bold=True)
@@ -190,19 +182,19 @@ def _maps(drawing: Drawing, y: float, part: Part, cell: int) -> float:
 
 
 def _shapes(kinds: list[str], kind: str) -> Iterator[str]:
-    """Steps of a path: a rectangle for each run of ``kind`` in a row."""
+    """Yield the steps of a path: a rectangle for each run of ``kind`` in a row."""
     for row in range(0, len(kinds), COLUMNS):
         column = 0
-        for found, run in groupby(kinds[row : row + COLUMNS]):
+        for kind_of_run, run in groupby(kinds[row : row + COLUMNS]):
             length = len(list(run))
-            if found == kind:
+            if kind_of_run == kind:
                 top, width = row // COLUMNS * TILE, length * TILE
                 yield f"M{column * TILE} {top}h{width}v{TILE}h-{width}z"
             column += length
 
 
 def _grid(count: int) -> Iterator[str]:
-    """Steps of a path between ``count`` cells."""
+    """Yield the steps of a path between ``count`` cells."""
     rows, width = -(-count // COLUMNS), min(count, COLUMNS) * TILE
     for row in range(rows + 1):
         yield f"M0 {row * TILE}h{width}"
@@ -210,15 +202,15 @@ def _grid(count: int) -> Iterator[str]:
         yield f"M{column * TILE} 0v{rows * TILE}"
 
 
-def _table(drawing: Drawing, y: float, found: list[Part], used: list[str]) -> float:
-    """Sizes by partition and kind; the base line of the last row."""
+def _table(drawing: Drawing, y: float, image_parts: list[Part], used: list[str]) -> float:
+    """Draw the sizes by partition and kind; return the base line of the last row."""
     heads = [*used, "after"]
     first, step = MARGIN + 136, (WIDTH - 2 * MARGIN - 136) / len(heads)
     drawing.text(MARGIN, y, "before, by kind", size=12, fill=FAINT)
     for index, head in enumerate(heads):
         x = first + (index + 1) * step
         drawing.text(x, y, head, size=12, bold=True, anchor="end")
-    for part in found:
+    for part in image_parts:
         y += 20
         drawing.path([f"M{MARGIN} {y - 14.5}H{EDGE}"], stroke=RULE, stroke_width=0.5, fill="none")
         drawing.text(MARGIN, y, part.name, size=11.5)

@@ -1,4 +1,4 @@
-"""The ledger of a build as a chart: a bar for what each stage left on disk, peak and limits."""
+"""The ledger of a build as a chart: a bar for each stage, the peak and the limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
-from ..ledger.ledger import LIMITS, Entry, Ledger
+from ..ledger.ledger import Entry, Ledger
 from ..util.text import human, printable
 from .drawing import (
     FAINT,
@@ -17,6 +17,7 @@ from .drawing import (
     Drawing,
     shortened,
 )
+from .text import LIMITS
 
 LEFT, RIGHT = 176, 596  # of the bars
 ON_DISK, TIME = 690, WIDTH - MARGIN  # right ends of the columns of figures
@@ -26,11 +27,11 @@ PACKED = "packed"  # the stage whose sizes are those of the tarball
 
 
 def chart(ledger: Ledger, name: str, prefix: str = "") -> Element:
-    """The SVG of a build's ledger; ``name`` is what was built, ``prefix`` begins its ids."""
+    """Return the SVG of a ledger; ``name`` is that of the image, ``prefix`` begins the ids."""
     stages = "; ".join(f"{e.stage} {human(_size(e))}, {e.seconds:.1f} s" for e in ledger.entries)
     extras = [f"peak {human(ledger.peak)}"] if ledger.peak is not None else []
     extras += [f"limit {human(n)} {LIMITS[k]}" for k, n in ledger.limits.items() if n is not None]
-    title = "What each stage of the build left on disk"
+    title = "Space on disk after each stage of the build"
     drawing = Drawing(title, f"{name}: {'; '.join([stages, *extras])}.", prefix)
     drawing.text(MARGIN, 40, title, size=20, bold=True)
     sizes = [e.apparent for e in ledger.entries if e.stage != PACKED]
@@ -38,16 +39,16 @@ def chart(ledger: Ledger, name: str, prefix: str = "") -> Element:
     drawing.text(MARGIN, 62, subtitle, fill=FAINT)
     known = [ledger.peak, *ledger.limits.values(), *map(_size, ledger.entries)]
     step = _step(max((n for n in known if n), default=1))
-    most = max(step, math.ceil(max((n for n in known if n), default=1) / step) * step)
+    scale = max(step, math.ceil(max((n for n in known if n), default=1) / step) * step)
 
     def across(size: float) -> float:
-        return LEFT + (RIGHT - LEFT) * size / most
+        return LEFT + (RIGHT - LEFT) * size / scale
 
     top = 104
     bottom = top + ROW * len(ledger.entries)
     drawing.text(ON_DISK, top - 10, "on disk", size=12, anchor="end", fill=FAINT)
     drawing.text(TIME, top - 10, "time", size=12, anchor="end", fill=FAINT)
-    for tick in range(0, most + 1, step):
+    for tick in range(0, scale + 1, step):
         drawing.path([f"M{across(tick):.1f} {top}V{bottom}"], stroke=RULE, fill="none")
         label = human(tick).replace(".0 ", " ")
         drawing.text(across(tick), bottom + 18, label, size=12, anchor="middle", fill=FAINT)
@@ -76,12 +77,12 @@ def chart(ledger: Ledger, name: str, prefix: str = "") -> Element:
 
 
 def _size(entry: Entry) -> int:
-    """What counts of a stage: a tarball has no holes, and its limit is for its size."""
+    """Return the size that the chart shows: the file size of a tarball, which has no holes."""
     return entry.apparent if entry.stage == PACKED else entry.allocated
 
 
 def _above(entry: Entry, ledger: Ledger) -> bool:
-    """Whether the stage was measured against a limit, and is above it."""
+    """Return True where the stage exceeded its limit, which ended the build."""
     if entry is not ledger.entries[-1]:  # a build ends with the one that is above
         return False
     limit = ledger.limits["tarball" if entry.stage == PACKED else "allocated"]
@@ -89,11 +90,13 @@ def _above(entry: Entry, ledger: Ledger) -> bool:
 
 
 def _below_peak(entry: Entry, ledger: Ledger) -> bool:
-    """Whether more was allocated before this stage was over: the peak is watched until built."""
+    """Return True where the peak was above the size after this stage."""
+    # the peak is measured until this stage
     return entry.stage == "built" and (ledger.peak or 0) > entry.allocated
 
 
 def _row(drawing: Drawing, y: float, entry: Entry, ledger: Ledger, right: float) -> None:
+    """Draw the bar and the figures of one stage; the bar ends at ``right``."""
     above = _above(entry, ledger)
     middle = y + ROW / 2 + 4.5
     method = f" ({entry.method})" if entry.method else ""
@@ -116,18 +119,18 @@ def _dashed(drawing: Drawing, steps: str, kind: str) -> None:
 
 
 def _legend(ledger: Ledger) -> Iterator[tuple[str, str]]:
-    """The fills that occur, and what they mean."""
-    yield "in use", "what the file occupies after the stage"
+    """Yield the fills in use, and their meanings."""
+    yield "in use", "on disk after the stage"
     if any(_above(entry, ledger) for entry in ledger.entries):
-        yield "above", "above the limit: the build ends"
+        yield "above", "above the limit; the build failed"
     if ledger.peak is not None and any(_below_peak(entry, ledger) for entry in ledger.entries):
-        yield "free", f"the most on disk during the build: {human(ledger.peak)}"
+        yield "free", f"peak during the build: {human(ledger.peak)}"
 
 
-def _step(most: int) -> int:
-    """Bytes between two ticks: 1, 2, 5, 10, ... of a unit, so that there are up to 6 of them."""
-    unit = 1 << 10 * min(int(math.log(max(most, 1), 1024)), 4)
+def _step(largest: int) -> int:
+    """Return the bytes between two ticks, for at most 6 ticks: 1, 2, 5, 10, ... of a unit."""
+    unit = 1 << 10 * min(int(math.log(max(largest, 1), 1024)), 4)
     for factor in (1, 2, 5, 10, 20, 50, 100, 200, 500):
-        if most <= 6 * factor * unit:
+        if largest <= 6 * factor * unit:
             return factor * unit
     return 1000 * unit

@@ -1,20 +1,21 @@
-"""bootstrap-vz 0.9.11, which is Python 2 source, on today's Python and Debian.
+"""Run bootstrap-vz 0.9.11, which is Python 2 code, on today's Python and Debian.
 
-:func:`install` before the first ``import bootstrapvz`` is all that a caller does. Where a
-bootstrap-vz that is Python 3 source already is installed, it does nothing.
-:func:`.partitions.install` after it is for both.
+:func:`install` must be called before bootstrap-vz is imported. It also serves a maintained
+bootstrap-vz, which is Python 3 code already: that one is not translated and gets only the repairs
+that it needs too.
 
-- ``importer``  finds, translates, compiles and repairs each module as it is imported
-- ``translate`` gives Python 2 source its meaning on Python 3
-- ``python3``   repairs of what no translation finds
-- ``debian``    repairs of what 0.9.11 does not know of Debian, or does wrong on any Python
-- ``lacking``   files and programs that are not there
-- ``partitions`` loop devices where the kernel has no device-mapper, for any bootstrap-vz
-- ``moved``     the names that Python 3 moved elsewhere
-- ``assets``    the files that the package on PyPI lacks, written anew
+- ``importer``         find, translate, compile and repair each module while it is imported
+- ``translate``        turn Python 2 source into a Python 3 syntax tree
+- ``registry``         the list of repairs: every replacement of a part of bootstrap-vz
+- ``repairs``          the repairs, by reason: ``python3``, ``debian`` or ``bugs``
+- ``loop_partitions``  map partitions by loop devices where the kernel has no device-mapper
+- ``grub``             install GRUB on such partitions
+- ``py2_stdlib``       names that Python 3 moved to other modules
+- ``missing``          assets and programs that a build needs and does not find
+- ``assets``           our versions of files missing from the package on PyPI
 """
 
 from .importer import install, unavailable
-from .lacking import missing_programs
+from .missing import missing_programs
 
 __all__ = ["install", "missing_programs", "unavailable"]

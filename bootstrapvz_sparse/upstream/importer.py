@@ -1,4 +1,4 @@
-"""A finder that translates and repairs the modules of ``bootstrapvz`` while they are imported.
+"""Translate and repair the modules of ``bootstrapvz`` while they are imported.
 
 Nothing is cached on disk: root would execute such a cache, and translating all of bootstrap-vz
 takes a fraction of a second.
@@ -15,19 +15,19 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from . import debian, python3, registry  # noqa: F401  the repairs register themselves
-from .lacking import lacking
+from . import grub, loop_partitions, registry, repairs  # noqa: F401  they register their repairs
+from .missing import missing_assets
 from .translate import imports_siblings_implicitly, translate
 
 PACKAGE = "bootstrapvz"
-OF_DEBIAN = Path("/usr/share/doc/bootstrapvz-sparse/README.Debian")  # of the Debian package
+DEBIAN_README = Path("/usr/share/doc/bootstrapvz-sparse/README.Debian")  # of the Debian package
 
 
-class Loader(SourceFileLoader):
-    """Loads one module of bootstrap-vz from its Python 2 source."""
+class TranslatingLoader(SourceFileLoader):
+    """A loader of one module that is Python 2 source."""
 
     def get_code(self, fullname: str) -> CodeType:
-        """Always from the source: pip has put untranslated byte code into ``__pycache__``."""
+        """Compile the source; pip's byte code in ``__pycache__`` is of the untranslated source."""
         source = importlib.util.decode_source(self.get_data(self.path))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escape sequences in upstream's strings
@@ -37,11 +37,19 @@ class Loader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        registry.apply(module)
+        registry.apply(module, maintained=False)
 
 
-class Finder:
-    """The entry in ``sys.meta_path``."""
+class RepairingLoader(SourceFileLoader):
+    """A loader of one module of a maintained bootstrap-vz."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        registry.apply(module, maintained=True)
+
+
+class TranslatingFinder:
+    """An entry of ``sys.meta_path`` for bootstrap-vz 0.9.11."""
 
     @classmethod
     def find_spec(
@@ -51,15 +59,30 @@ class Finder:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and type(spec.loader) is SourceFileLoader:
-            spec.loader = Loader(spec.loader.name, spec.loader.path)
+            spec.loader = TranslatingLoader(spec.loader.name, spec.loader.path)
             spec.cached = None
         return spec
 
 
-def is_python2(folder: Path) -> bool:
-    """Tell whether the ``bootstrapvz`` package in ``folder`` is Python 2 source.
+class RepairingFinder:
+    """An entry of ``sys.meta_path`` for a maintained bootstrap-vz; it finds repaired modules."""
 
-    Recognised by how ``base/__init__.py`` imports its siblings, never by a version number.
+    @classmethod
+    def find_spec(
+        cls, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in registry.modules(maintained=True):
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and type(spec.loader) is SourceFileLoader:
+            spec.loader = RepairingLoader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def is_python2(folder: Path) -> bool:
+    """Return whether the ``bootstrapvz`` package in ``folder`` is Python 2 source.
+
+    Judged by the way ``base/__init__.py`` imports its siblings, never by a version number.
     """
     try:
         tree = ast.parse((folder / "base" / "__init__.py").read_bytes())
@@ -69,24 +92,31 @@ def is_python2(folder: Path) -> bool:
 
 
 def unavailable(tasks: Iterable[object]) -> list[str]:
-    """Name the scheduled ``tasks`` that cannot run, with the file that each of them lacks."""
-    return lacking(tasks) if Finder in sys.meta_path else []
+    """Return a line for each scheduled task that cannot run, naming its missing asset."""
+    return missing_assets(tasks) if TranslatingFinder in sys.meta_path else []
 
 
 def install() -> bool:
-    """Make ``import bootstrapvz`` work; tell whether the layer is needed for that.
+    """Install the import hook; return whether bootstrap-vz is translated.
 
-    :raises ImportError: bootstrap-vz is not installed, or was imported before this call
+    A second call changes nothing.
+
+    :raises ImportError: bootstrap-vz is not installed, or it is Python 2 source and was imported
+        before this call
     """
-    if Finder in sys.meta_path:
-        return True
+    if TranslatingFinder in sys.meta_path or RepairingFinder in sys.meta_path:
+        return TranslatingFinder in sys.meta_path
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        how = f"see {OF_DEBIAN}" if OF_DEBIAN.exists() else "pip install bootstrap-vz"
-        raise ImportError(f"bootstrap-vz is not installed ({how})")
+        remedy = f"see {DEBIAN_README}" if DEBIAN_README.exists() else "pip install bootstrap-vz"
+        raise ImportError(f"bootstrap-vz is not installed ({remedy})")
     if not is_python2(Path(spec.origin).parent):
+        sys.meta_path.insert(0, RepairingFinder)
+        registry.apply_to_loaded()
         return False
     if PACKAGE in sys.modules:
-        raise ImportError("bootstrapvz was imported before its translation was installed")
-    sys.meta_path.insert(0, Finder)
+        raise ImportError(
+            "bootstrapvz was imported untranslated (call bootstrapvz_sparse.upstream.install first)"
+        )
+    sys.meta_path.insert(0, TranslatingFinder)
     return True

@@ -1,8 +1,8 @@
-"""Python 2 source in, an abstract syntax tree with the same meaning on Python 3 out.
+"""Translate Python 2 source into a syntax tree with the same meaning on Python 3.
 
-Python 3 refuses only two things in the 177 modules of bootstrap-vz 0.9.11, the print statement
-and octal literals: two regular expressions. All else parses, and one ``ast.NodeTransformer``
-gives it its old meaning back. Line numbers stay what they are in the file.
+Python 3 rejects only two things in the 177 modules of bootstrap-vz 0.9.11, the print statement
+and octal literals: two regular expressions rewrite them. Everything else parses, and one
+``ast.NodeTransformer`` restores its meaning. Line numbers do not change.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-MOVED = "bootstrapvz_sparse.upstream.moved"
+PY2_STDLIB = "bootstrapvz_sparse.upstream.py2_stdlib"
 MODULES = {
-    "pkg_resources": MOVED,
-    "urllib": MOVED,
-    "urllib2": MOVED,
+    "pkg_resources": PY2_STDLIB,
+    "urllib": PY2_STDLIB,
+    "urllib2": PY2_STDLIB,
     "urlparse": "urllib.parse",
     "pipes": "shlex",
 }
@@ -36,14 +36,14 @@ ATTRIBUTES = {
     "warn": "warning",  # of a logger; deprecated since Python 3.3
 }
 METHODS = {"__div__": "__floordiv__", "__idiv__": "__ifloordiv__"}
-LAZY = {"filter", "map", "zip"}  # lists in Python 2; a debug message consumes the task list
+LAZY = {"filter", "map", "zip"}  # they gave lists; a debug message consumes the task list
 
 PRINT = re.compile(r"^([ \t]*)print (?:>>\s*(\w+)\s*,\s*)?(?!\()(.+?)(,?)[ \t]*$", re.M)
 OCTAL = re.compile(r"(?<=[ (])0([0-7]{3,4})(?=[),\s])")
 
-# What no rule finds, by file: text that must be there, and what stands in its place.
+# Replacements in one file each, for what no rule covers: text that must be there, and the new.
 SUBSTITUTIONS: dict[str, tuple[tuple[str, str], ...]] = {
-    # the order of a set differs from run to run: the cached tarball was never found again
+    # the order of a set differs from run to run: a cached tarball was never found again
     "common/tasks/bootstrap.py": (
         ("','.join(info.include_packages)", "','.join(sorted(info.include_packages))"),
         ("','.join(info.exclude_packages)", "','.join(sorted(info.exclude_packages))"),
@@ -52,21 +52,24 @@ SUBSTITUTIONS: dict[str, tuple[tuple[str, str], ...]] = {
             "sha1(repr(sorted(options + hash_args)).encode())",
         ),
     ),
-    # a disk image is no text
+    # a disk image is not text
     "common/fs/virtualdiskimage.py": (("open(self.image_path)", "open(self.image_path, 'rb')"),),
     "plugins/salt/tasks.py": (
         ("open(bootstrap_script, 'w')", "open(bootstrap_script, 'wb')"),
     ),
-    # sshd_config has the line as a comment in every release since stretch
+    # the line is a comment in the sshd_config of every release since stretch
     "common/tasks/ssh.py": (("'^PermitRootLogin .*'", "'^#?PermitRootLogin .*'"),),
-    # pytz came with pyRFC3339 1; the standard library has UTC
-    "providers/docker/tasks/image.py": (("import pytz", "from datetime import timezone as pytz"),),
-    # a command line as one string is a program of that name
+    # pytz came with pyRFC3339 1; the standard library has UTC, and warns of utcnow since 3.12
+    "providers/docker/tasks/image.py": (
+        ("import pytz", "from datetime import timezone as pytz"),
+        ("datetime.utcnow().replace(tzinfo=pytz.utc)", "datetime.now(pytz.utc)"),
+    ),
+    # a string is taken for the name of a program
     "plugins/admin_user/tasks.py": (
         ("log_call('ssh-keygen -l -f ' + abs_pubkey)",
          "log_call(['ssh-keygen', '-l', '-f', abs_pubkey])"),
     ),
-    # the name that was asked for, not the None that was found
+    # name the release that was asked for, not None
     "common/releases.py": (("is unknown'.format(name=release)",
                             "is unknown'.format(name=release_name)"),),
 }  # fmt: skip
@@ -74,7 +77,7 @@ SUBSTITUTIONS: dict[str, tuple[tuple[str, str], ...]] = {
 
 @cache
 def _siblings(folder: str) -> frozenset[str]:
-    """The names that Python 2 imports from ``folder`` before it looks anywhere else."""
+    """Return the names that Python 2 imports from ``folder`` before looking anywhere else."""
     return frozenset(
         entry.name.partition(".")[0]
         for entry in os.scandir(folder)
@@ -83,7 +86,7 @@ def _siblings(folder: str) -> frozenset[str]:
 
 
 def imports_siblings_implicitly(tree: ast.AST, folder: str) -> bool:
-    """Tell whether a module in ``folder`` imports a sibling the way only Python 2 understands."""
+    """Return whether a module in ``folder`` imports a sibling as only Python 2 does."""
     return any(
         isinstance(node, ast.ImportFrom)
         and node.level == 0
@@ -93,7 +96,7 @@ def imports_siblings_implicitly(tree: ast.AST, folder: str) -> bool:
 
 
 class Translator(ast.NodeTransformer):
-    """The rules, for one module in ``folder``."""
+    """A transformer of one module in ``folder``: all rules of the translation."""
 
     def __init__(self, folder: str) -> None:
         self.siblings = _siblings(folder)
@@ -110,16 +113,16 @@ class Translator(ast.NodeTransformer):
         statements: list[ast.stmt] = []
         for alias in node.names:
             top, _, rest = alias.name.partition(".")
-            moved = MODULES.get(alias.name)
+            renamed = MODULES.get(alias.name)
             if top in self.siblings:
                 statements.append(ast.ImportFrom(None, [ast.alias(top, alias.asname)], 1))
                 if rest:  # `import tasks.x` binds `tasks` and loads `tasks.x`
                     statements.append(ast.ImportFrom(top, [ast.alias(rest, "_")], 1))
-            elif moved:
-                statements.append(ast.Import([ast.alias(moved, alias.asname or alias.name)]))
+            elif renamed:
+                statements.append(ast.Import([ast.alias(renamed, alias.asname or alias.name)]))
             else:
                 statements.append(ast.Import([alias]))
-        return [_placed(statement, node) for statement in statements]
+        return [_located(statement, node) for statement in statements]
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
         node.id = NAMES.get(node.id, node.id)
@@ -132,11 +135,11 @@ class Translator(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and node.func.id in LAZY:
-            return _placed(ast.Call(ast.Name("list", ast.Load()), [node], []), node)
+            return _located(ast.Call(ast.Name("list", ast.Load()), [node], []), node)
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        if isinstance(node.op, ast.Div):  # every division upstream is one of whole numbers
+        if isinstance(node.op, ast.Div):  # bootstrap-vz divides whole numbers only
             node.op = ast.FloorDiv()
         return self.generic_visit(node)
 
@@ -150,15 +153,15 @@ class Translator(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST | list[ast.AST]:
-        """``__metaclass__``, an assignment or a nested class, becomes the keyword."""
+        """Turn ``__metaclass__``, an assignment or a nested class, into the keyword."""
         self.generic_visit(node)
         for position, statement in enumerate(node.body):
             if isinstance(statement, ast.Assign) and _is_metaclass(statement.targets[0]):
-                node.keywords.append(_placed(ast.keyword("metaclass", statement.value), node))
+                node.keywords.append(_located(ast.keyword("metaclass", statement.value), node))
             elif isinstance(statement, ast.ClassDef) and statement.name == "__metaclass__":
                 keyword = ast.keyword("metaclass", ast.Name(statement.name, ast.Load()))
-                node.keywords.append(_placed(keyword, node))
-                node.body[position] = _placed(ast.Pass(), statement)
+                node.keywords.append(_located(keyword, node))
+                node.body[position] = _located(ast.Pass(), statement)
                 return [statement, node]
         return node
 
@@ -166,8 +169,8 @@ class Translator(ast.NodeTransformer):
 Node = TypeVar("Node", bound=ast.AST)
 
 
-def _placed(new: Node, old: ast.AST) -> Node:
-    """Give a ``new`` node, and what is new below it, the place of the ``old`` one in the file."""
+def _located(new: Node, old: ast.AST) -> Node:
+    """Give ``new``, with all nodes below it, the line of ``old``; return it."""
     return ast.fix_missing_locations(ast.copy_location(new, old))
 
 
@@ -177,7 +180,7 @@ def _is_metaclass(target: ast.expr) -> bool:
 
 def _print(match: re.Match[str]) -> str:
     indent, stream, arguments, comma = match.groups()
-    # `print line,` upstream only ever prints lines that end in a newline: no soft space
+    # in bootstrap-vz every `print line,` prints a line that ends in a newline: no soft space
     end = ", end=''" if comma else ""
     file = f", file={stream}" if stream else ""
     return f"{indent}print({arguments}{end}{file})"
@@ -186,13 +189,13 @@ def _print(match: re.Match[str]) -> str:
 def translate(source: str, path: str) -> ast.Module:
     """Translate the ``source`` of the module at ``path``.
 
-    :raises ImportError: a substitution does not find its place, or what comes out is no
-        Python 3; the message names the file and the version of bootstrap-vz
+    :raises ImportError: the text of a substitution is missing, or the result is not Python 3;
+        the message names the file and the version of bootstrap-vz
     """
     package, _, inside = Path(path).as_posix().rpartition("/bootstrapvz/")
     for old, new in SUBSTITUTIONS.get(inside, ()):
         if old not in source:
-            raise ImportError(f"{path}: bootstrap-vz {_version(package)} has no {old!r} to mend")
+            raise ImportError(f"{path}: {old!r} is missing (bootstrap-vz {_version(package)})")
         source = source.replace(old, new)
     if "import print_function" not in source:
         source = PRINT.sub(_print, source)
@@ -200,17 +203,18 @@ def translate(source: str, path: str) -> ast.Module:
     try:
         tree = ast.parse(source, path)
     except SyntaxError as error:
-        message = f"{path}: bootstrap-vz {_version(package)} cannot be translated: {error}"
-        raise ImportError(message) from error
+        raise ImportError(
+            f"{path}: cannot be translated: {error} (bootstrap-vz {_version(package)})"
+        ) from error
     translated: ast.Module = Translator(os.path.dirname(path)).visit(tree)
     return translated
 
 
 def _version(package: str) -> str:
-    """The version that the package says of itself, read without importing it."""
+    """Read the version of the package without importing it."""
     try:
         text = Path(package, "bootstrapvz", "__init__.py").read_text()
     except OSError:
         return "of unknown version"
-    found = re.search(r"""__version__ = ['"]([^'"]+)""", text)
-    return found[1] if found else "of unknown version"
+    match = re.search(r"""__version__ = ['"]([^'"]+)""", text)
+    return match[1] if match else "of unknown version"

@@ -1,7 +1,8 @@
-"""Files that are not complete yet, beside the place where they will be.
+"""Incomplete files and folders, beside the place where the complete file will be.
 
-Each is locked by flock(2) as long as somebody works on it: one that is not is what a run has left
-that was killed, and the next run for the same place removes it.
+Each is locked by flock(2) while a process works on it. One that is not locked was left by a killed
+process, and the next run for the same place removes it. Each is marked by an extended attribute
+with its inode: a name alone proves nothing in a folder where other users rename files.
 """
 
 from __future__ import annotations
@@ -10,39 +11,42 @@ import fcntl
 import os
 import re
 import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import Refused
+from .errors import ImageInUse
+from .trees import remove_tree
 
 PREFIX, SUFFIX = ".", ".bvz-sparse"  # of the name: .disk.raw.XXXXXXXX.bvz-sparse
-CHANCE = 8  # hexadecimal digits of it
-OF_THE_NAME = 200  # bytes of it, of the 255 that a name can have
-ANY = re.compile(rf"\..*\.[0-9a-f]{{{CHANCE}}}{re.escape(SUFFIX)}", re.S)
+RANDOM_DIGITS = 8  # hexadecimal, the XXXXXXXX
+MAX_STEM = 200  # bytes of the image's name in it; a name has at most 255
+ANY = re.compile(rf"\..*\.[0-9a-f]{{{RANDOM_DIGITS}}}{re.escape(SUFFIX)}", re.S)
+MARK = "user.bvz-sparse"  # the extended attribute
 
 
 class Temporary(NamedTuple):
     """A new file, open for reading and writing, that only its owner may open.
 
-    Programs are to write to ``/proc/self/fd/N``: what has the name may have been exchanged, in a
-    folder that others can write.
+    Programs must write to ``/proc/self/fd/N``: in a folder that other users can write, the file
+    at ``path`` may have been exchanged.
     """
 
     path: Path
     fd: int
 
     def place(self, path: Path) -> None:
-        """Give it its name, in place of what has it; the name is on disk then.
+        """Rename the file to ``path``, replacing the file there, and wait until that is on disk.
 
-        :raises Refused: the temporary name is another file's meanwhile
+        :raises ImageInUse: the temporary name belongs to another file now
         :raises OSError: see rename(2)
         """
         if not is_at(self.fd, self.path):
-            raise Refused(f"{self.path} was replaced meanwhile")
+            raise ImageInUse(f"{self.path}: replaced by another file")
+        with suppress(OSError):
+            os.removexattr(self.fd, MARK)
         os.replace(self.path, path)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -53,106 +57,127 @@ class Temporary(NamedTuple):
 
 @contextmanager
 def temporary(path: Path) -> Iterator[Temporary]:
-    """A new file beside ``path``, for the body to fill and to place; removed if it does not.
+    """Create a file beside ``path`` for the body to fill and place; remove it if it does not.
 
     :raises OSError: it cannot be created
     """
     remove_stale(path)
-    with _made(path, _create) as file:
+    with _created(path, _create_file) as file:
         yield file
 
 
 @contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside ``path``, for the time of the body.
+    """Create a folder beside ``path`` for the duration of the body.
 
     :raises OSError: it cannot be created
     """
     remove_stale(path)
-    with _made(path, _make_folder) as folder:
+    with _created(path, _create_folder) as folder:
         yield folder.path
 
 
 def remove_stale(path: Path) -> list[Path]:
-    """Remove what runs have left beside ``path`` that were killed; what was removed.
-
-    That is: what has such a name, is of this user, and locked by nobody.
-    """
-    return [found for found in _of(path.name, path.parent) if _is_stale(found, remove=True)]
+    """Remove the temporaries that killed processes left beside ``path``, and return their paths."""
+    candidates = _temporaries_of(path.name, path.parent)
+    return [candidate for candidate in candidates if _is_stale(candidate, remove=True)]
 
 
 def stale(folder: Path, *, remove: bool) -> list[Path]:
-    """That for any path in ``folder``; it is only removed if it is to be."""
-    found = sorted(name for name in os.listdir(folder) if ANY.fullmatch(name))
-    return [folder / name for name in found if _is_stale(folder / name, remove=remove)]
+    """Return all temporaries in ``folder`` that killed processes left, removed if ``remove``.
+
+    :raises OSError: the folder cannot be listed
+    """
+    names = sorted(name for name in os.listdir(folder) if ANY.fullmatch(name))
+    return [folder / name for name in names if _is_stale(folder / name, remove=remove)]
 
 
 def _is_stale(path: Path, *, remove: bool) -> bool:
+    """Return whether a killed process of this user left ``path``; and ``remove`` it then."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:  # gone, of somebody else, or a symbolic link
+    except OSError:  # gone, of another user, or a symbolic link
         return False
     try:
         with suppress(OSError):  # a filesystem without locks
-            if _is_of_ours(os.fstat(fd)) and _locks(fd, path):
-                if remove:
-                    _remove(path)
-                return True
+            if _is_ours(fd, path) and _lock(fd, path):
+                return _remove(fd, path) if remove else True
     finally:
         os.close(fd)
     return False
 
 
-def _is_of_ours(status: os.stat_result) -> bool:
-    kind = stat.S_IFMT(status.st_mode)
-    return status.st_uid == os.geteuid() and kind in (stat.S_IFREG, stat.S_IFDIR)
+def _is_ours(fd: int, path: Path) -> bool:
+    """Return whether this user's process created the open file or folder.
+
+    One that has no mark and no content was created right before the process was killed, or in a
+    filesystem without extended attributes: nothing is lost with it.
+    """
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid():
+        return False
+    with suppress(OSError):
+        return os.getxattr(fd, MARK) == _mark(status)
+    if stat.S_ISDIR(status.st_mode):
+        return not os.listdir(fd)
+    return stat.S_ISREG(status.st_mode) and status.st_size == 0
+
+
+def _mark(status: os.stat_result) -> bytes:
+    """Return the value of the mark, which a copy of the file does not have."""
+    return str(status.st_ino).encode()
 
 
 def _start(name: str) -> str:
-    return f"{PREFIX}{os.fsdecode(os.fsencode(name)[:OF_THE_NAME])}."
+    return f"{PREFIX}{os.fsdecode(os.fsencode(name)[:MAX_STEM])}."
 
 
-def _of(name: str, folder: Path) -> list[Path]:
-    pattern = re.compile(rf"{re.escape(_start(name))}[0-9a-f]{{{CHANCE}}}{re.escape(SUFFIX)}", re.S)
+def _temporaries_of(name: str, folder: Path) -> list[Path]:
+    digits = f"[0-9a-f]{{{RANDOM_DIGITS}}}"
+    pattern = re.compile(rf"{re.escape(_start(name))}{digits}{re.escape(SUFFIX)}", re.S)
     try:
         return [folder / entry for entry in os.listdir(folder) if pattern.fullmatch(entry)]
-    except OSError:  # that may not be listed
+    except OSError:  # the folder may not be listed
         return []
 
 
 @contextmanager
-def _made(path: Path, make: Callable[[Path], int]) -> Iterator[Temporary]:
-    """What ``make`` makes and opens, locked; removed afterwards where it still has its name."""
+def _created(path: Path, create: Callable[[Path], int]) -> Iterator[Temporary]:
+    """Create a temporary, locked and marked; remove it afterwards if it still has its name."""
     while True:
-        name = path.parent / f"{_start(path.name)}{secrets.token_hex(CHANCE // 2)}{SUFFIX}"
+        name = path.parent / f"{_start(path.name)}{secrets.token_hex(RANDOM_DIGITS // 2)}{SUFFIX}"
         fd, ours = -1, True
         try:  # an interruption can come between any two lines
             try:
-                fd = make(name)
+                fd = create(name)
             except FileExistsError:
                 ours = False
                 continue
-            if _locks(fd, name):  # not taken for a leftover before it was locked
+            if _lock(fd, name):  # not taken for a leftover before it was locked
+                with suppress(OSError):  # a filesystem without extended attributes
+                    os.setxattr(fd, MARK, _mark(os.fstat(fd)))
                 yield Temporary(name, fd)
                 return
         finally:
-            if ours and (fd < 0 or is_at(fd, name)):
-                _remove(name)
+            if ours and fd < 0:
+                _remove_empty(name)
+            elif ours:
+                _remove(fd, name)
             if fd >= 0:
                 os.close(fd)
 
 
-def _create(path: Path) -> int:
+def _create_file(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
-def _make_folder(path: Path) -> int:
+def _create_folder(path: Path) -> int:
     path.mkdir(0o700)
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-def _locks(fd: int, path: Path) -> bool:
-    """Lock ``fd``, unless somebody else does; whether it is locked, and still has its name."""
+def _lock(fd: int, path: Path) -> bool:
+    """Lock ``fd`` unless another process does; return whether that is done and it is ``path``."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -161,14 +186,27 @@ def _locks(fd: int, path: Path) -> bool:
 
 
 def is_at(fd: int, path: Path) -> bool:
-    """Whether the open file ``fd`` is what has the name ``path``, links not followed."""
+    """Return whether the open file ``fd`` has the name ``path``, not following links."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(fd), os.lstat(path))
     return False
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def _remove(fd: int, path: Path) -> bool:
+    """Remove the open file or folder if it still has the name ``path``; return whether it is."""
+    if not is_at(fd, path):
+        return False
+    status = os.fstat(fd)
+    if stat.S_ISDIR(status.st_mode):
+        return remove_tree(path, status.st_ino)
+    path.unlink(missing_ok=True)
+    return True
+
+
+def _remove_empty(path: Path) -> None:
+    """Remove what was created right before an interruption and not opened."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        elif path.lstat().st_size == 0:
+            path.unlink()

@@ -1,35 +1,42 @@
-"""Sizes as people write them."""
+"""Sizes, and text that is safe to print."""
 
 from __future__ import annotations
 
 import math
 import re
 
+# The grammar of a size, for the command line and for the schema of the manifest.
+SIZE_PATTERN = r"^([0-9]+)( ?([KMGTkmgt]([Ii]?[Bb])?|[Bb]))?$"
+UNITS = "KMGT"  # powers of 1024
+
 
 def parse_size(text: str) -> int:
-    """A size in bytes: ``4096``, ``64K``, ``64KiB``; as in bootstrap-vz, KB is KiB.
+    """Return a size in bytes: ``4096``, ``64K`` and ``64KiB`` are valid.
 
-    :raises ValueError: it is none
+    As in bootstrap-vz, KB is KiB.
+
+    :raises ValueError: ``text`` is not a valid size
     """
-    found = re.fullmatch(r"(\d+) ?([KMGT]?)(i?B)?", text.strip(), re.IGNORECASE)
-    if not found:
-        raise ValueError(f"{text!r} is no size, such as 900MiB or 2GiB")
-    return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
+    match = re.match(SIZE_PATTERN, text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is not a valid size (examples: 900MiB, 2GiB)")
+    unit = (match[3] or "")[:1].upper()
+    return int(match[1]) << 10 * (UNITS.find(unit) + 1 if unit else 0)
 
 
 def as_utf8(text: str) -> str:
-    """``text`` with ``\\xff`` for each byte of a path or a name that is no UTF-8, for JSON."""
+    """Return ``text`` with ``\\xff`` for each byte of a path or name that is not UTF-8."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def printable(text: str) -> str:
-    """``text`` in one line, whatever it holds: paths and labels may have escape sequences."""
+    """Return ``text`` in one line, with escapes for everything that is not printable."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in as_utf8(text))
 
 
 def human(size: float) -> str:
-    """A number of bytes in the unit that suits it: ``741.3 MiB``."""
+    """Return a number of bytes in the unit that suits it: ``741.3 MiB``."""
     if size < 1024:
         return f"{size:.0f} B"
-    exponent = min(int(math.log(size, 1024)), 4)
-    return f"{size / 1024**exponent:.1f} {'KMGT'[exponent - 1]}iB"
+    exponent = min(int(math.log(size, 1024)), len(UNITS))
+    return f"{size / 1024**exponent:.1f} {UNITS[exponent - 1]}iB"

@@ -1,4 +1,4 @@
-"""Makes the pictures of ``pictures.md`` before the pages are read, where they are not there."""
+"""Make the pictures of ``pictures.md`` before the pages are read, unless they exist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MADE = ("inspect.svg", "report.svg")
 def make(app: Sphinx) -> None:
     folder = Path(app.srcdir, "_generated")
     if not all((folder / name).exists() for name in MADE):
-        # by itself: it changes its working folder
+        # in a process of its own: it changes the working directory
         subprocess.run([sys.executable, Path(app.srcdir, "make_pictures.py")], check=True)
 
 

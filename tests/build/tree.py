@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.loop.mounting import run
+from tests.support.mounting import run
 
 # Differs between two builds of the same manifest, whatever becomes of the image: times and random
 # numbers in them. Compared are their names, modes and owners.

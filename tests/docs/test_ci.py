@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from bootstrapvz_sparse.builder import leftovers
-from tests import wheel
+from tests.support import wheel
 
 TESTS = Path(__file__).parent.parent
 CI = TESTS.parent / "docs" / "ci"
@@ -105,7 +105,7 @@ def place(folder: Path, manifest: str, changes: dict[str, Any]) -> None:
 
 def run(service: str, folder: Path, manifest: str, house: Path, *, fakes: bool) -> int:
     """Run the shell steps as the service does, until one fails; the exit status."""
-    first = [TESTS / "fakes" / "ci", *([TESTS / "fakes"] if fakes else [])]
+    first = [TESTS / "support" / "fakes" / "ci", *([TESTS / "support" / "fakes"] if fakes else [])]
     path = ":".join(map(str, [*first, SYSTEM]))
     for step in steps(service, manifest):
         done = subprocess.run(

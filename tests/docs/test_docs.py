@@ -22,7 +22,7 @@ from bootstrapvz_sparse import cli, upstream
 from bootstrapvz_sparse.plugin.validation import SCHEMA
 from bootstrapvz_sparse.upstream import registry
 from tests.docs.pages import DOCS
-from tests.unable import unable
+from tests.support.unable import unable
 
 NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_argparse_cli")
 
@@ -81,7 +81,7 @@ def test_examples_of_the_block_are_valid() -> None:
 
 def test_every_command_and_option(built: Path) -> None:
     page = text(built / "cli.html")
-    [commands] = [a for a in cli.parser()._actions if isinstance(a.choices, dict)]
+    [commands] = [a for a in cli.full_parser()._actions if isinstance(a.choices, dict)]
     assert "build" in commands.choices
     for command, parser in dict(commands.choices).items():  # type: ignore[call-overload]
         assert f"bvz-sparse {command}" in page

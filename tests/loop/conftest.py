@@ -20,7 +20,7 @@ TESTS = Path(__file__).parent.parent
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """The fakes come first in PATH, and what is not undone afterwards is an error."""
-    monkeypatch.setenv("PATH", str(TESTS / "fakes"), prepend=os.pathsep)
+    monkeypatch.setenv("PATH", str(TESTS / "support" / "fakes"), prepend=os.pathsep)
     monkeypatch.chdir(tmp_path)
     yield
     assert not leftovers.mounts(tmp_path) and not leftovers.loop_devices(tmp_path)

@@ -17,9 +17,9 @@ from bootstrapvz.providers.gce.tasks import image as gce
 
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.plugin.tasks import tarball
-from tests.loop.mounting import run
-from tests.loop.small import Failure, nothing_is_left
-from tests.manifests import write
+from tests.support.manifests import write
+from tests.support.mounting import run
+from tests.support.small import Failure, nothing_is_left
 
 pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes")]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.sparsify import sparsify
-from tests.loop.independent import assert_nothing_wasted, wasted
-from tests.loop.mounting import mounted, run
-from tests.msdos import SECTOR, write_table
+from bootstrapvz_sparse.image import sparsify
+from tests.support.independent import assert_nothing_wasted, wasted
+from tests.support.mounting import mounted, run
+from tests.support.msdos import SECTOR, write_table
 
 pytestmark = pytest.mark.loop
 MIB = 1 << 20

@@ -1,10 +1,9 @@
-"""Partitions as loop devices: small builds, what they leave behind, and GRUB's configuration."""
+"""Partitions as loop devices: small builds, and what they leave behind."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -12,18 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bootstrapvz.base.fs import load_volume
 from bootstrapvz.base.main import run as bootstrap
 from bootstrapvz.base.manifest import Manifest
-from bootstrapvz.common.exceptions import TaskError
-from bootstrapvz.common.tasks import grub, partitioning
+from bootstrapvz.common.tasks import partitioning
 
 from bootstrapvz_sparse.cli import main
-from bootstrapvz_sparse.upstream import partitions
-from tests.loop.mounting import run
-from tests.loop.small import Failure, nothing_is_left, tasks_of
-from tests.manifests import write
-from tests.unable import unable
+from bootstrapvz_sparse.upstream import loop_partitions
+from tests.support.manifests import write
+from tests.support.mounting import run
+from tests.support.small import Failure, nothing_is_left, tasks_of
+from tests.support.unable import unable
 
 pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes", "nothing_in_dev")]
 
@@ -42,15 +39,21 @@ def changes(label: str, **options: bool) -> dict[str, Any]:
 
 
 def in_dev() -> set[Path]:
-    return {*partitions.NODES.glob("*"), *partitions.LINKS.glob("*"), *Path("/dev").iterdir()} - {
-        path for path in Path("/dev").iterdir() if path.name.startswith("loop")
-    }
+    return {
+        *loop_partitions.NODES.glob("*"),
+        *loop_partitions.LINKS.glob("*"),
+        *Path("/dev").iterdir(),
+    } - {path for path in Path("/dev").iterdir() if path.name.startswith("loop")}
 
 
 @pytest.fixture
-def nothing_in_dev() -> Iterator[None]:
+def nothing_in_dev(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(loop_partitions, "_mapper", None)
     if not shutil.which("parted"):
         unable("parted is not there")
+    loop_partitions.LINKS.mkdir(
+        parents=True, exist_ok=True
+    )  # without udev the first build makes it
     before = in_dev()
     yield
     assert in_dev() == before
@@ -91,7 +94,7 @@ NEW = [
 def test_by_the_rollback_of_bootstrap_vz_itself(
     task: Any, tmp_path: Path, fails: Callable[..., None]
 ) -> None:
-    partitions.install("loop")
+    loop_partitions.select("loop")
     fails(task, Failure("on purpose"), at_its_end=False)
     with pytest.raises(Failure):
         bootstrap(Manifest(path=str(write(tmp_path, changes("gpt")))))
@@ -107,7 +110,7 @@ def test_interrupted(task: Any, tmp_path: Path, fails: Callable[..., None]) -> N
 
 
 def test_mapping_that_fails_half_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    attach, calls = partitions._attach, []
+    attach, calls = loop_partitions._attach, []
 
     def failing(*arguments: Any) -> str:
         calls.append(arguments)
@@ -115,8 +118,8 @@ def test_mapping_that_fails_half_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
             raise Failure("on purpose")
         return attach(*arguments)
 
-    partitions.install("loop")
-    monkeypatch.setattr(partitions, "_attach", failing)
+    loop_partitions.select("loop")
+    monkeypatch.setattr(loop_partitions, "_attach", failing)
     with pytest.raises(Failure):
         bootstrap(Manifest(path=str(write(tmp_path, changes("gpt")))))
     nothing_is_left(tmp_path)
@@ -129,9 +132,9 @@ def test_interrupted_right_after_a_device_was_attached(
         attach(volume, start, size)
         raise KeyboardInterrupt
 
-    partitions.install("loop")
-    attach = partitions._attach
-    monkeypatch.setattr(partitions, "_attach", attaching)
+    loop_partitions.select("loop")
+    attach = loop_partitions._attach
+    monkeypatch.setattr(loop_partitions, "_attach", attaching)
     with pytest.raises(KeyboardInterrupt):
         bootstrap(Manifest(path=str(write(tmp_path, changes("gpt")))))
     nothing_is_left(tmp_path)
@@ -139,9 +142,9 @@ def test_interrupted_right_after_a_device_was_attached(
 
 def test_beside_what_others_have_in_dev(tmp_path: Path) -> None:
     """Each build knows its own nodes and links by the name of its run."""
-    partitions.NODES.mkdir(exist_ok=True)
-    partitions.LINKS.mkdir(parents=True, exist_ok=True)
-    node, link = partitions.NODES / "0123abcd-1", partitions.LINKS / "0123-ABCD"
+    loop_partitions.NODES.mkdir(exist_ok=True)
+    loop_partitions.LINKS.mkdir(parents=True, exist_ok=True)
+    node, link = loop_partitions.NODES / "0123abcd-1", loop_partitions.LINKS / "0123-ABCD"
     device = os.makedev(7, 7)
     os.mknod(node, stat.S_IFBLK | 0o600, device)
     try:
@@ -149,57 +152,10 @@ def test_beside_what_others_have_in_dev(tmp_path: Path) -> None:
         path = write(tmp_path, changes("msdos"))
         assert main(["build", "--log", "-", "--partition-mapper", "loop", str(path)]) == 0
         assert os.stat(node).st_rdev == device and os.readlink(link) == str(node)
-        assert partitions.made("0123abcd") == [link, node]
-        assert partitions.made("0123abc") == partitions.made("123abcd") == []
+        assert loop_partitions.device_links("0123abcd") == [link, node]
+        assert (
+            loop_partitions.device_links("0123abc") == loop_partitions.device_links("123abcd") == []
+        )
     finally:
-        partitions.clean_up("0123abcd")
-    assert partitions.made("0123abcd") == []
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "does not boot root=UUID=1234-ABCD"),
-        ("linux /boot/vmlinuz root=/dev/loop1 ro", "does not boot root=UUID=1234-ABCD"),
-        ("linux /boot/vmlinuz root=UUID=5678 ro", "does not boot root=UUID=1234-ABCD"),
-        ("loopback loop1 /x\nlinux root=UUID=1234-ABCD", "speaks of loopback of this host"),
-        ("linux root=UUID=1234-ABCD\nset root=/dev/loop0", "speaks of /dev/loop of this host"),
-        ("linux root=UUID=1234-ABCD /dev/bvz-sparse/x", "speaks of /dev/bvz-sparse of this host"),
-        ("linux root=UUID=1234-ABCD /build/space/root", "speaks of /build/space of this host"),
-        ("linux /boot/vmlinuz root=UUID=1234-ABCD ro", ""),
-    ],
-)
-def test_what_update_grub_wrote(
-    tmp_path: Path, text: str | None, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its exit code says nothing."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "chroot").symlink_to("/bin/true")
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
-    partitions.install("loop")
-    (tmp_path / "boot" / "grub").mkdir(parents=True)
-    if text:
-        (tmp_path / "boot" / "grub" / "grub.cfg").write_text(text)
-    data = {"partitions": layout("gpt"), "backing": "raw"}
-    volume = load_volume(data, "grub")
-    volume.device_path = "/dev/loop9"
-    monkeypatch.setattr(volume.partition_map.root, "get_uuid", lambda: "1234-ABCD")
-    info = type("Info", (), {"root": str(tmp_path), "workspace": "/build/space", "volume": volume})
-    if message:
-        with pytest.raises(TaskError, match=re.escape(message)):
-            grub.InstallGrub_2.run(info)
-    else:
-        grub.InstallGrub_2.run(info)
-
-
-def test_chosen_by_trying(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    control = tmp_path / "control"
-    monkeypatch.setattr(partitions, "CONTROL", control)
-    monkeypatch.setattr(shutil, "which", lambda program: f"/sbin/{program}")
-    assert partitions.install("auto") == "loop"
-    control.touch()
-    assert partitions.install("auto") == "kpartx"
-    assert partitions.install("loop") == "loop"
-    monkeypatch.setattr(shutil, "which", lambda program: None)
-    assert partitions.install("auto") == "loop"
-    assert os.path.exists(control)
+        loop_partitions.delete_device_links("0123abcd")
+    assert loop_partitions.device_links("0123abcd") == []

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2fsprogs import debugfs
-from tests.loop.mounting import run
+from tests.support.e2fsprogs import debugfs
+from tests.support.mounting import run
 
 pytestmark = pytest.mark.loop
 

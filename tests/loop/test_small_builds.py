@@ -21,9 +21,9 @@ from bootstrapvz.base.manifest import Manifest
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.plugin.tasks import scratch
-from tests.loop.mounting import run
-from tests.loop.small import Failure, nothing_is_left, tasks_of
-from tests.manifests import write
+from tests.support.manifests import write
+from tests.support.mounting import run
+from tests.support.small import Failure, nothing_is_left, tasks_of
 
 pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes")]
 
@@ -155,7 +155,7 @@ def test_a_limit_that_is_kept(tmp_path: Path) -> None:
         ["created", "built", "sparsified", "moved"]
     )
     assert report["verified"] == [
-        "the bytes in use are what they were",
+        "no byte in use has changed",
         "the filesystem: ext4 checks clean",
     ]
 
@@ -232,7 +232,7 @@ def test_copies_of_prebootstrapped_keep_their_holes(tmp_path: Path) -> None:
 
 
 def test_moved_from_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(TESTS / "plugins"))
+    monkeypatch.syspath_prepend(str(TESTS / "support" / "plugins"))
     image = built(tmp_path, {"report": "report.json"}, tmpfs_workspace={})
     *_, moved = json.loads((tmp_path / "report.json").read_text())["stages"]
     assert moved["stage"] == "moved"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -11,8 +12,10 @@ import pytest
 
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.cli import main
-from tests.loop.mounting import fill, mounted, run
-from tests.manifests import write
+from bootstrapvz_sparse.plugin.tasks import reclaim
+from bootstrapvz_sparse.util import programs
+from tests.support.manifests import write
+from tests.support.mounting import fill, mounted, run
 
 pytestmark = pytest.mark.loop
 
@@ -22,19 +25,18 @@ def refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
     before = sorted(folder.rglob("*"))
     assert main(["build", "--log", str(folder / "log"), str(manifest)]) == 1
     assert sorted(folder.rglob("*")) == before
-    [line] = capsys.readouterr().err.splitlines()
-    return line
+    return capsys.readouterr().err
 
 
 def test_no_holes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with mounted("exfat", tmp_path, 1100 << 20) as folder:
-        assert f"the filesystem of {folder} cannot hold sparse files" in refused(folder, capsys)
+        assert f"{folder}: this filesystem cannot hold sparse files" in refused(folder, capsys)
 
 
 def test_no_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with mounted("ext4", tmp_path, 64 << 20) as folder:
         line = refused(folder, capsys)
-        assert "MiB left, and a build needs at least 1.0 GiB" in line
+        assert "MiB free, a build needs at least 1.0 GiB" in line
 
 
 def test_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,7 +44,7 @@ def test_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         write(folder)
         fill(folder, 4096)
         assert main(["build", "--log", "-", str(folder / "manifest.yml")]) == 1
-        assert f"nothing can be written in {folder}" in capsys.readouterr().err
+        assert f"{folder}: not writable" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -91,6 +93,14 @@ def test_leftovers_are_found_and_released(workspace: Path, tmp_path: Path) -> No
         run("umount", beside)
 
 
+def test_finds_mount_options_below_a_space(workspace: Path) -> None:
+    inside = workspace / "root"
+    run("umount", inside)
+    run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", inside)
+    assert "size=64k" in reclaim._options(str(inside))
+    leftovers.unmount(workspace)
+
+
 def test_a_loop_device_is_released(tmp_path: Path) -> None:
     image = tmp_path / "volume.raw"
     with image.open("wb") as file:
@@ -98,3 +108,13 @@ def test_a_loop_device_is_released(tmp_path: Path) -> None:
     run("losetup", "--find", image)
     leftovers.release(tmp_path)
     assert leftovers.loop_devices(tmp_path) == []
+
+
+def test_programs_inherit_a_safe_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell that a program starts finds no program of another user's, either."""
+    (tmp_path / "mount").write_text("#!/bin/sh\n")
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    result = programs.run("sh", "-c", 'echo "$PATH"')
+    assert result.stdout.strip() == programs.search_path()
+    assert str(tmp_path) not in result.stdout.split(":")

@@ -9,9 +9,9 @@ import pytest
 
 from bootstrapvz_sparse.image.filesystems import UntrustedMetadata
 from bootstrapvz_sparse.image.zerofree import zerofree
-from tests.e2fsprogs import debugfs
-from tests.loop.mounting import attached, run
-from tests.loop.used import assert_holds, make_used
+from tests.support.e2fsprogs import debugfs
+from tests.support.mounting import attached, run
+from tests.support.used import assert_holds, make_used
 
 pytestmark = pytest.mark.loop
 

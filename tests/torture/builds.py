@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.builder.record import NAME, Record, path_of
-from bootstrapvz_sparse.upstream import partitions
+from bootstrapvz_sparse.upstream import loop_partitions
 from bootstrapvz_sparse.util.temporary import temporary
-from tests.loop.mounting import attached, mounted
-from tests.manifests import write
+from tests.support.manifests import write
+from tests.support.mounting import attached, mounted
 
 from .parts import Job, Tally
 
@@ -106,7 +106,7 @@ def _try(case: Case, job: Job, tally: Tally) -> None:
     parts = {"system.bootloader": "none", "volume.partitions": LAYOUTS[layout]}
     manifest = write(job.folder, {"name": image.stem, **parts})
     options = ["--log", "-", "--partition-mapper", "loop"]
-    build = _start(log, "build", *options, str(manifest), path=f"{ROOT}/tests/fakes:")
+    build = _start(log, "build", *options, str(manifest), path=f"{ROOT}/tests/support/fakes:")
     try:
         runs = _end(build, case, tasks, chance, workspace, log)
     except subprocess.TimeoutExpired:
@@ -195,7 +195,7 @@ def _left(workspace: Path, runs: set[str]) -> list[str]:
     beside = str(workspace / NEIGHBOUR)
     used = [*leftovers.mounts(workspace), *_devices(workspace), *_programs(workspace)]
     files = [path for path in workspace.iterdir() if NEIGHBOUR not in path.name]
-    in_dev = [path for name in runs for path in partitions.made(name)]
+    in_dev = [path for name in runs for path in loop_partitions.device_links(name)]
     return [*(one for one in used if beside not in one), *map(str, files), *map(str, in_dev)]
 
 
@@ -232,7 +232,7 @@ def _neighbour(workspace: Path) -> Iterator[Any]:
     files = [folder / "volume.raw", workspace / f"{NEIGHBOUR}.raw", folder / "file"]
     for file in files:
         file.write_bytes(bytes(1 << 16))
-    node, link = partitions.NODES / f"{NEIGHBOUR}-1", partitions.LINKS / f"of-{NEIGHBOUR}"
+    node, link = loop_partitions.NODES / f"{NEIGHBOUR}-1", loop_partitions.LINKS / f"of-{NEIGHBOUR}"
     for path in (node, link):
         path.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, leftovers.MARK: str(folder)}
@@ -240,7 +240,7 @@ def _neighbour(workspace: Path) -> Iterator[Any]:
         stack.callback(record.close)
         files.append(stack.enter_context(temporary(files[1])).path)
         stack.callback(shutil.rmtree, folder)
-        stack.callback(partitions.clean_up, NEIGHBOUR)
+        stack.callback(loop_partitions.delete_device_links, NEIGHBOUR)
         os.mknod(node, stat.S_IFBLK | 0o600, os.makedev(7, 0))
         link.symlink_to(node)
         devices = [stack.enter_context(attached(file)) for file in files[:2]]

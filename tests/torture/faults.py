@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.loop.mounting import mounted
+from tests.support.mounting import mounted
 
 from .parts import Job, Tally
 from .prepared import Prepared, used_ext4

@@ -23,7 +23,7 @@ from bootstrapvz_sparse.cli import main as command
 from bootstrapvz_sparse.image.methods import METHODS
 from bootstrapvz_sparse.util import programs
 from bootstrapvz_sparse.util.errors import ProgramMissing
-from tests.loop.mounting import mounted
+from tests.support.mounting import mounted
 
 from .parts import Job, Tally
 from .prepared import Prepared, used_ext4

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 from bootstrapvz_sparse.image.extents import Ranges, complement, union
-from tests.e2fsprogs import check, debugfs
-from tests.loop.independent import unneeded
-from tests.loop.mounting import run
+from tests.support.e2fsprogs import check, debugfs
+from tests.support.independent import unneeded
+from tests.support.mounting import run
 
 MIB = 1 << 20
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.unable import unable
 from tests.torture.fuzz import LIMIT, PARSERS
 from tests.torture.targets import TARGETS
-from tests.unable import unable
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*/*"))
 

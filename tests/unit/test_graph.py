@@ -45,7 +45,7 @@ from bootstrapvz_sparse.plugin.tasks import (  # noqa: E402
     sparsify,
     tarball,
 )
-from tests.manifests import SMALL  # noqa: E402
+from tests.support.manifests import SMALL  # noqa: E402
 
 TESTS = Path(__file__).parent.parent
 EXAMPLES = TESTS.parent / "manifests"
@@ -60,7 +60,7 @@ REPLACED = {loopback.Create, image.MoveImage}
 
 @pytest.fixture(autouse=True)
 def plugins_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(TESTS / "plugins"))
+    monkeypatch.syspath_prepend(str(TESTS / "support" / "plugins"))
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] == "tmpfs_workspace"]:
         del sys.modules[name]

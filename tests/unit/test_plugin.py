@@ -17,6 +17,8 @@ import pytest
 from bootstrapvz_sparse import upstream
 from bootstrapvz_sparse.ledger.ledger import Ledger
 from bootstrapvz_sparse.ledger.peak import INTERVAL, Peak
+from bootstrapvz_sparse.render.json import ledger_json
+from bootstrapvz_sparse.render.text import ledger_text
 from bootstrapvz_sparse.util.text import human
 
 upstream.install()
@@ -135,13 +137,13 @@ def test_ledger(tmp_path: Path) -> None:
     book.verified.append("all of it")
     book.peak = 2 << 20
     book.limits["allocated"] = 4 << 20
-    assert book.table().splitlines() == [
+    assert ledger_text(book).splitlines() == [
         "stage          file size       on disk      time",
         "created          3.0 MiB           0 B     0.0 s",
         "built            3.0 MiB       1.0 MiB     0.0 s  quick",
         "peak                           2.0 MiB            the most on disk during the build",
         "limit                          4.0 MiB            for the image, on disk",
-        "on disk: what the file occupies; the rest of its size is holes",
+        "on disk: the space that the file occupies; the rest of its size is holes",
         "verified: all of it",
         "a remark",
     ]
@@ -210,9 +212,9 @@ def test_report_of_an_image_that_became_a_tarball(tmp_path: Path) -> None:
 def test_the_schema_of_the_report_refuses_what_it_does_not_know() -> None:
     schema = json.loads(SCHEMA.read_text())
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**Ledger().json(None), "more": 1}, schema)
+        jsonschema.validate({**ledger_json(Ledger(), image=None), "more": 1}, schema)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**Ledger().json(None), "version": 2}, schema)
+        jsonschema.validate({**ledger_json(Ledger(), image=None), "version": 2}, schema)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from bootstrapvz_sparse.util.programs import SYSTEM_FOLDERS, find, search_path
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     program = tmp_path / "bin" / "a-program"
-    program.parent.mkdir()
+    program.parent.mkdir(mode=0o755)
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     return program.parent
@@ -27,14 +28,39 @@ def test_the_folders_of_the_system_are_added(folder: Path, monkeypatch: pytest.M
     assert find("a-program") == str(folder / "a-program")
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o757])
-def test_not_from_a_folder_that_anybody_can_write(
-    mode: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o757, 0o775])
+@pytest.mark.parametrize("place", ["bin", "bin/a-program", ""])
+def test_ignores_what_other_users_can_replace(
+    mode: int, place: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder.chmod(mode)
+    if mode & 0o1000 and not place:
+        pytest.skip("a parent may have the sticky bit")
+    (folder.parent / place).chmod(mode)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin")
     with pytest.raises(ProgramMissing, match="a-program is not installed"):
         find("a-program")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("place", ["bin", "bin/a-program"])
+def test_ignores_what_belongs_to_another_user(
+    place: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.chown(folder.parent / place, 65533, 65533)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin")
+    with pytest.raises(ProgramMissing, match="a-program is not installed"):
+        find("a-program")
+
+
+def test_finds_the_next_program_behind_an_unsafe_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unsafe = tmp_path / "unsafe"
+    unsafe.mkdir()
+    shutil.copy(folder / "a-program", unsafe)
+    (unsafe / "a-program").chmod(0o777)
+    monkeypatch.setenv("PATH", f"{unsafe}:{folder}")
+    assert find("a-program") == str(folder / "a-program")
 
 
 @pytest.mark.parametrize("path", [".", "", "bin", "/nowhere"])

@@ -17,7 +17,7 @@ from bootstrapvz_sparse.builder.record import (
     path_of,
     take,
 )
-from bootstrapvz_sparse.upstream import partitions
+from bootstrapvz_sparse.upstream import loop_partitions
 
 
 def test_what_it_says_and_deletes(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_what_it_says_and_deletes(tmp_path: Path) -> None:
     assert path == tmp_path / "new" / "images" / ".0123abcd.bvz-sparse"
     assert path.stat().st_mode & 0o777 == 0o600
     said = json.loads(path.read_text())
-    assert said["version"] == 1 and said["folder"] == str(folder)
+    assert said["version"] == record.VERSION and said["folder"] == str(folder)
     parents = [str(folder.parent), str(folder.parent.parent)]
     assert said["new"][-2:] == parents
     assert made.delete()[-2:] == parents
@@ -147,7 +147,7 @@ def test_mappings_on_a_loop_device(tmp_path: Path) -> None:
 
 
 def test_links_to_what_kpartx_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partitions, "LINKS", tmp_path)
+    monkeypatch.setattr(loop_partitions, "LINKS", tmp_path)
     for name, target in (
         ("ours", "/dev/mapper/loop3p1"),
         ("another's", "/dev/mapper/loop33p1"),
@@ -155,5 +155,5 @@ def test_links_to_what_kpartx_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ):
         (tmp_path / name).symlink_to(target)
     (tmp_path / "no link").touch()
-    assert partitions.made("0123abcd", ["/dev/loop3"]) == [tmp_path / "ours"]
-    assert partitions.made("0123abcd") == []
+    assert loop_partitions.device_links("0123abcd", ["/dev/loop3"]) == [tmp_path / "ours"]
+    assert loop_partitions.device_links("0123abcd") == []

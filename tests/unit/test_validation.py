@@ -11,7 +11,7 @@ import yaml
 from bootstrapvz_sparse.plugin import validation
 from bootstrapvz_sparse.plugin.backings import BACKINGS
 from bootstrapvz_sparse.plugin.settings import Settings
-from tests.manifests import SMALL
+from tests.support.manifests import SMALL
 
 
 class Wrong(Exception):
@@ -121,10 +121,9 @@ def test_the_empty_block_is_right_everywhere(backing: str) -> None:
         ("{scratch: [/tmp, /tmp/]}", "plugins.sparse.scratch.1: '/tmp' and '/tmp' are in each"),
         ("{verify: 'yes'}", "plugins.sparse.verify: 'yes' is not true or false"),
         ("{verify: 1}", "plugins.sparse.verify: 1 is not true or false"),
-        ("{min_hole: 4096}", "plugins.sparse.min_hole: 4096 is not a size, such as 64KiB"),
-        ("{min_hole: 64K}", "plugins.sparse.min_hole: '64K' is not a size, such as 64KiB"),
-        ("{min_hole: -1B}", "plugins.sparse.min_hole: '-1B' is not a size, such as 64KiB"),
-        ("{min_hole: 1.5MiB}", "plugins.sparse.min_hole: '1.5MiB' is not a size"),
+        ("{min_hole: 4096}", "plugins.sparse.min_hole: 4096 is not a valid size (examples: 900MiB"),
+        ("{min_hole: -1B}", "plugins.sparse.min_hole: '-1B' is not a valid size (examples: 9"),
+        ("{min_hole: 1.5MiB}", "plugins.sparse.min_hole: '1.5MiB' is not a valid size"),
         (
             "{min_hole: 64KiB, sparsify: copy}",
             "plugins.sparse.min_hole: it is for raw volumes with sparsify auto, punch, reflink",
@@ -132,9 +131,9 @@ def test_the_empty_block_is_right_everywhere(backing: str) -> None:
         ("{limit: 900MiB}", "plugins.sparse.limit: '900MiB' is not a limit, such as {allocated"),
         ("{limit: {}}", "plugins.sparse.limit: {} is not a limit, such as {allocated: 900MiB}"),
         ("{limit: {alocated: 1B}}", "plugins.sparse.limit.alocated: unknown key, known are: all"),
-        ("{limit: {allocated: 1}}", "plugins.sparse.limit.allocated: 1 is not a size, such as"),
-        ("{limit: {allocated: 1 GB}}", "plugins.sparse.limit.allocated: '1 GB' is not a size"),
-        ("{limit: {allocated: 1PiB}}", "plugins.sparse.limit.allocated: '1PiB' is not a size"),
+        ("{limit: {allocated: 1}}", "plugins.sparse.limit.allocated: 1 is not a valid size"),
+        ("{limit: {allocated: 1G B}}", "plugins.sparse.limit.allocated: '1G B' is not a valid"),
+        ("{limit: {allocated: 1PiB}}", "plugins.sparse.limit.allocated: '1PiB' is not a valid"),
         ("{tarball: {level: 9}}", "plugins.sparse.tarball: only the provider gce makes a tarball"),
         ("{tarball: {level: 0}}", "plugins.sparse.tarball.level: 0 is not a whole number from 1"),
         ("{tarball: {level: fast}}", "plugins.sparse.tarball.level: 'fast' is not a whole number"),

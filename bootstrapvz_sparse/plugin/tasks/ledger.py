@@ -15,6 +15,8 @@ from bootstrapvz.common.tasks import volume, workspace
 
 from ...ledger.ledger import Ledger
 from ...ledger.peak import Peak
+from ...render.json import ledger_json
+from ...render.text import ledger_text
 from ...util.temporary import temporary
 from ...util.text import printable
 from ..settings import Settings
@@ -40,7 +42,7 @@ def above_limit(info: Any, reason: str) -> NoReturn:
 
     :raises TaskError: ``reason``
     """
-    log.info("%s", ledger(info).table())
+    log.info("%s", ledger_text(ledger(info)))
     ledger(info).notes.append(reason)
     _write(info, image=None, tarball=None)
     raise TaskError(reason)
@@ -51,7 +53,7 @@ def _write(info: Any, *, image: str | None, tarball: str | None) -> None:
     path = _report(info)
     if path is None:
         return
-    text = json.dumps(ledger(info).json(image, tarball), indent=2)
+    text = json.dumps(ledger_json(ledger(info), image=image, tarball=tarball), indent=2)
     with temporary(path) as file:
         with open(file.fd, "w", closefd=False) as stream:
             stream.write(f"{text}\n")
@@ -111,7 +113,7 @@ class Show(Task):
 
     @classmethod
     def run(cls, info: Any) -> None:
-        log.info("%s", ledger(info).table())
+        log.info("%s", ledger_text(ledger(info)))
         # the image is deleted where a tarball is made of it
         image = getattr(info.volume, "image_path", None)
         _write(info, image=image, tarball=getattr(info, "_gce", {}).get("tarball_path"))

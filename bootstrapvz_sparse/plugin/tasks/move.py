@@ -10,7 +10,7 @@ from bootstrapvz.base import Task
 from bootstrapvz.common import phases
 from bootstrapvz.common.tasks import image
 
-from ...image.move import copy, move
+from ...image.move import move
 from ..settings import Settings
 from .ledger import ledger, remark
 
@@ -35,17 +35,3 @@ class MoveSparse(Task):
         info.volume.image_path = str(destination)
         ledger(info).measure("moved", destination)
         log.info("The volume image has been moved to %s", destination)
-
-
-def keep_holes(prebootstrapped: Any) -> None:
-    """Let the tasks of the ``prebootstrapped`` plugin copy images by us.
-
-    They copy by the function that their module has imported as ``copyfile``, which fills all
-    holes; a task of ours in their place would hang on the order of the keys in the manifest.
-    """
-
-    def copyfile(source: str, destination: str) -> None:
-        copy(Path(source), Path(destination))
-
-    if hasattr(prebootstrapped, "copyfile"):
-        prebootstrapped.copyfile = copyfile

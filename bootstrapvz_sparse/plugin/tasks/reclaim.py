@@ -16,7 +16,8 @@ from bootstrapvz.common.tools import log_check_call
 
 from ...image import discard, zerofree
 from ...image.filesystems import UntrustedMetadata
-from ...util.errors import Refused
+from ...util.errors import CheckUnavailable, ProgramFailed
+from ...util.mounts import mounts
 from .ledger import remark
 
 log = logging.getLogger(__name__)
@@ -50,14 +51,10 @@ class EnableOnlineDiscard(Task):
             raise
 
 
-def _options(point: str) -> list[str]:
-    """The options of the filesystem mounted on ``point``, proc_pid_mountinfo(5)."""
-    options: list[str] = []
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        fields = line.split()
-        if fields[4] == os.fsencode(os.path.realpath(point)):
-            options = os.fsdecode(fields[-1]).split(",")
-    return options
+def _options(point: str) -> tuple[str, ...]:
+    """Return the options of the filesystem mounted last on ``point``."""
+    real = os.path.realpath(point)
+    return [mount.options for mount in mounts() if mount.point == real][-1]
 
 
 class Discard(Task):
@@ -73,7 +70,7 @@ class Discard(Task):
         for point in _mount_points(info):
             try:
                 discard.trim(point)
-            except discard.NotDiscarded as reason:
+            except ProgramFailed as reason:
                 remark(info, f"{point}: free blocks were not discarded: {reason}")
 
 
@@ -101,5 +98,5 @@ class Zerofree(Task):
                 continue
             try:
                 zerofree.zerofree(Path(partition.device_path))
-            except (UntrustedMetadata, Refused) as reason:
+            except (UntrustedMetadata, ProgramFailed, CheckUnavailable) as reason:
                 remark(info, f"{partition.device_path}: free blocks left alone: {reason}")

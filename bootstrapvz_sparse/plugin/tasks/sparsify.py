@@ -10,9 +10,9 @@ from bootstrapvz.base import Task
 from bootstrapvz.common import phases
 from bootstrapvz.common.tasks import volume
 
+from ...image.api import sparsify
 from ...image.convert import convert
 from ...image.filesystems import READERS
-from ...image.sparsify import sparsify
 from ...ledger.ledger import Ledger
 from ...util import loop
 from ...util.errors import Unsupported
@@ -45,7 +45,7 @@ class Sparsify(Task):
         reclaim = "none" if settings.reclaim in BEFORE_DETACHING else settings.reclaim
         if settings.sparsify == "none" and (reclaim == "none" or backing.format):
             return
-        loop.wait_until_detached(image)
+        loop.wait_until_detached(image.stat())
         try:
             if backing.format:
                 method, notes = _convert(image, backing.format, reclaim, book, settings)
@@ -73,7 +73,7 @@ def _sparsify(
     )
     for region in report.plan.survey.regions:
         kind = region.partition.filesystem
-        if reclaim != "none" and kind and not region.trouble:
+        if reclaim != "none" and kind and not region.skip_reason:
             # what is left alone is a remark
             way = (
                 "read from its metadata"

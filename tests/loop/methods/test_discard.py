@@ -5,24 +5,42 @@ from __future__ import annotations
 import os
 import random
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.sparsify import sparsify
+import bootstrapvz_sparse
+from bootstrapvz_sparse.image import sparsify
+from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.util import loop
-from tests.e2fsprogs import debugfs
-from tests.loop.methods.common import (
+from tests.support.e2fsprogs import debugfs
+from tests.support.methods import (
     IMAGE,
     MIB,
     content,
 )
-from tests.loop.mounting import bound, mounted, run
-from tests.loop.used import assert_holds
-from tests.nobody import as_nobody
+from tests.support.mounting import bound, mounted, run
+from tests.support.nobody import as_nobody
+from tests.support.used import assert_holds
 
 pytestmark = pytest.mark.loop
+
+SOURCE = Path(bootstrapvz_sparse.__file__).parent.parent
+# Run a command in a chroot of all there is, in a folder that is no mount point.
+CHROOT = """
+mount --make-rprivate / 2>/dev/null
+cd "$1" && shift
+for each in /*; do
+    if test -L "$each"; then
+        cp -P "$each" .
+    elif test -d "$each"; then
+        mkdir ".$each" && mount --rbind "$each" ".$each" || exit
+    fi
+done
+exec chroot . "$@"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +73,7 @@ def test_btrfs_is_discarded(
         assert report.notes == ()
         assert report.after < alone.after - 20 * MIB
         assert report.verified[-1] == "the filesystem: btrfs checks clean"
-        assert loop.devices(image) == []
+        assert loop.devices(image.stat()) == []
         assert str(image) not in Path("/proc/self/mounts").read_text()
         point = tmp_path / "point"
         point.mkdir()
@@ -65,6 +83,22 @@ def test_btrfs_is_discarded(
             assert (point / "kept").read_bytes() == random.Random("kept").randbytes(24 * MIB)
         finally:
             run("umount", point)
+    finally:
+        image.unlink()
+
+
+def test_discards_in_chroot_that_is_no_mount_point(
+    folders: Callable[[str], Path], used_btrfs: Path, tmp_path: Path
+) -> None:
+    image = btrfs_in(folders("ext4"), used_btrfs)
+    command = [sys.executable, "-m", "bootstrapvz_sparse.cli", "sparsify", image]
+    try:
+        run(
+            *("unshare", "--mount", "--propagation", "unchanged", "sh", "-c", CHROOT, "sh"),
+            *(tmp_path, "env", f"--chdir={SOURCE}", *command),
+        )
+        assert allocated(image.stat()) < 48 * MIB
+        assert loop.devices(image) == []
     finally:
         image.unlink()
 
@@ -98,7 +132,7 @@ def test_a_broken_btrfs_is_left_alone(folders: Callable[[str], Path], used_btrfs
         before = content(image)
         report = sparsify(image, verify=True)
         assert content(image) == before
-        assert report.verified == ("the bytes in use are what they were",)
+        assert report.verified == ("no byte in use has changed",)
         assert any("left alone" in note for note in report.notes)
     finally:
         image.unlink()
@@ -121,7 +155,7 @@ def test_ext4_is_discarded(
     image = make("ext4")
     report = sparsify(image, reclaim="discard", verify=True)
     assert report.notes == () and report.after < IMAGE / 2
-    assert loop.devices(image) == []
+    assert loop.devices(image.stat()) == []
     assert_holds(image, used[1], tmp_path)
 
 

@@ -15,11 +15,11 @@ import pytest
 
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated
-from tests.loop.methods.common import (
+from tests.support.methods import (
     IMAGE,
     make_whole,
 )
-from tests.loop.used import assert_holds
+from tests.support.used import assert_holds
 
 pytestmark = pytest.mark.loop
 
@@ -78,7 +78,7 @@ def test_interrupted(
 
 
 PATIENT = (
-    "from bootstrapvz_sparse.image import programs; programs.TIME_TO_END = 0.5; "
+    "from bootstrapvz_sparse.util import programs; programs.TIME_TO_END = 0.5; "
     "from bootstrapvz_sparse.cli import *"
 )
 

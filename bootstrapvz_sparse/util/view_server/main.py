@@ -1,0 +1,38 @@
+"""The program's main function; see :func:`main`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .pieces import Pieces, unpack
+from .process import Unavailable, end_with
+from .ways import by_fusermount, by_loop_device, by_namespace
+
+
+def main() -> None:
+    """Run COMMAND on the file, with its exit status; arguments: WAY PARENT FDS HELPER COMMAND.
+
+    WAY is ``namespace``, ``fusermount3`` or ``loop``. PARENT is the process that starts this one,
+    and ends it when it ends. FDS are three inherited files, as numbers with commas: the image,
+    the packed pieces, and one to write a reason to where the file cannot be shown; COMMAND is not
+    run then. HELPER is the path of fusermount3, or the name that a loop device gets. In COMMAND
+    ``@`` stands for the path of the file.
+    """
+    way, parent, fds, helper, *command = sys.argv[1:]
+    end_with(int(parent))
+    image, packed, reason = map(int, fds.split(","))
+    for fd in (image, packed, reason):
+        os.set_inheritable(fd, False)
+    pieces = Pieces(image, unpack(os.pread(packed, os.fstat(packed).st_size, 0)))
+    try:
+        if way == "namespace":
+            status = by_namespace(pieces, command, int(parent))
+        elif way == "fusermount3":
+            status = by_fusermount(pieces, command, helper)
+        else:
+            status = by_loop_device(pieces, command, helper)
+    except (Unavailable, OSError) as error:
+        os.write(reason, str(error).encode(errors="replace"))
+        status = 1
+    sys.exit(status)

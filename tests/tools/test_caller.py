@@ -1,0 +1,94 @@
+"""Tests do not depend on the state that they inherit: see tests/support/caller.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+REPORT = """
+import subprocess
+from tests.support import caller
+caller.reset()
+subprocess.run(["sh", "-c", "umask; env; cat /proc/self/status"], check=True)
+"""
+SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE}
+
+
+def hostile() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    os.umask(0o777)
+
+
+@pytest.fixture(scope="module")
+def report() -> list[str]:
+    """Lines that a child of a process prints after that process reset a hostile state."""
+    environment = {
+        "PATH": "/usr/bin:/bin:/tmp",
+        "HOME": "/nonexistent",
+        "LC_ALL": "C",
+        "LC_NUMERIC": "de_DE",
+        "TERM": "dumb",
+        "NO_COLOR": "1",
+        "FORCE_COLOR": "1",
+        "XDG_CACHE_HOME": "/nonexistent",
+        "MAKEFLAGS": "n",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", REPORT],
+        env=environment,
+        preexec_fn=hostile,
+        restore_signals=False,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", ["SigIgn", "SigBlk"])
+def test_children_neither_ignore_nor_block_signals(name: str, report: list[str]) -> None:
+    [mask] = [line.split()[1] for line in report if line.startswith(f"{name}:")]
+    assert int(mask, 16) & sum(1 << number - 1 for number in SIGNALS) == 0
+
+
+def test_umask_is_reset(report: list[str]) -> None:
+    assert report[0] == "0022"
+
+
+@pytest.mark.parametrize(
+    "name", ["NO_COLOR", "FORCE_COLOR", "XDG_CACHE_HOME", "MAKEFLAGS", "LC_NUMERIC"]
+)
+def test_variable_is_removed(name: str, report: list[str]) -> None:
+    assert not [line for line in report if line.startswith(f"{name}=")]
+
+
+@pytest.mark.parametrize(
+    "line", ["TERM=xterm", "LC_ALL=C.UTF-8", "LANG=C.UTF-8", "PATH=/usr/bin:/bin:/usr/local/sbin"]
+)
+def test_variable_is_set(line: str, report: list[str]) -> None:
+    assert [each for each in report if each.startswith(line)]
+
+
+def test_home_exists_and_is_removed_afterwards(report: list[str]) -> None:
+    [home] = [line.partition("=")[2] for line in report if line.startswith("HOME=")]
+    assert home != "/nonexistent" and not Path(home).exists()
+
+
+@pytest.mark.loop
+def test_mounts_are_separate() -> None:
+    code = (
+        "import os; from tests.support import caller\n"
+        "before = os.readlink('/proc/self/ns/mnt'); caller.separate_mounts()\n"
+        "assert before != os.readlink('/proc/self/ns/mnt')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -1,0 +1,179 @@
+"""The order of the rooms (packages) of bootstrapvz_sparse, held by reading the imports."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "bootstrapvz_sparse"
+MAX_LINES = 300
+
+ROOMS = {
+    "__init__": {"plugin", "upstream"},
+    "cli": {"commands", "util"},
+    "commands": {"builder", "ledger", "render", "image", "util"},
+    "builder": {"plugin", "render", "image", "upstream", "util"},
+    "plugin": {"ledger", "render", "image", "util"},
+    "render": {"ledger", "image", "util"},
+    "ledger": {"image", "util"},
+    "image": {"util"},
+    "upstream": {"util"},
+    "util": set[str](),
+}
+# Third-party modules of each room; the other rooms live on the standard library.
+THIRD_PARTY = {
+    "commands": {"shtab"},
+    "builder": {"bootstrapvz", "rich", "yaml"},
+    "plugin": {"bootstrapvz", "jsonschema", "yaml"},
+    "upstream": {"bootstrapvz"},
+}
+# Imports inside of functions: (file or room, imported module, reason).
+LATE = [
+    ("builder", "bootstrapvz", "importable only after upstream.install()"),
+    ("upstream", "bootstrapvz", "importable only after upstream.install()"),
+    ("builder", "bootstrapvz_sparse.plugin.tasks", "imports bootstrap-vz"),
+    ("builder/session.py", "yaml", "a dependency that builds need, and no other command"),
+    ("builder/session.py", "bootstrapvz_sparse.builder.console", "imports rich"),
+    ("__init__.py", "bootstrapvz_sparse.plugin", "imports bootstrap-vz and jsonschema"),
+    ("__init__.py", "bootstrapvz_sparse.upstream", "the engine does not need it"),
+    ("cli.py", "bootstrapvz_sparse.commands.completion", "one option needs it"),
+    ("cli.py", "bootstrapvz_sparse.commands.debug", "loads subprocess, for one option"),
+    ("commands/completion.py", "shtab", "an optional dependency"),
+    ("commands/inspect.py", "bootstrapvz_sparse.render", "one option needs pictures"),
+    ("commands/streams.py", "traceback", "heavy, and only --debug needs it"),
+    ("util/view_server/ways.py", "secrets", "heavy, and seldom needed"),
+    ("util/view_server/ways.py", "tempfile", "heavy, and seldom needed"),
+    ("util/view_server/ways.py", "socket", "heavy, and seldom needed"),
+    ("util/view_server/ways.py", "subprocess", "heavy, and seldom needed"),
+]
+# Files that do not keep a rule yet.
+PENDING_ROOMS = {"commands/build.py"}
+PENDING_LATE = {
+    *("image/discard.py", "image/holes.py", "image/partitions.py", "image/verify.py"),
+    "plugin/validation.py",
+}
+PENDING_LENGTH = {
+    *("tests/loop/test_small_builds.py", "tests/tools/test_commands.py", "tests/tools/test_ext.py"),
+    "tests/tools/test_partitions.py",
+}
+
+FILES = [str(path.relative_to(PACKAGE)) for path in sorted(PACKAGE.rglob("*.py"))]
+ALL_FILES = [
+    str(path.relative_to(ROOT))
+    for folder in (PACKAGE.name, "tests", "tools", "docs")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
+
+
+class Import(NamedTuple):
+    """An imported module by its full name, and whether a function imports it."""
+
+    module: str
+    line: int
+    late: bool
+
+
+@functools.cache
+def imports(name: str) -> list[Import]:
+    """Return the imports of a file of the package, except those for type checkers alone."""
+
+    def visit(parent: ast.AST, late: bool) -> Iterator[Import]:
+        for node in ast.iter_child_nodes(parent):
+            if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+                continue
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    yield Import(alias.name, node.lineno, late)
+            elif isinstance(node, ast.ImportFrom):
+                base = folder[: len(folder) + 1 - node.level] if node.level else ()
+                for alias in node.names:
+                    module = [*base, *filter(None, [node.module]), alias.name]
+                    yield Import(".".join(module), node.lineno, late)
+            inside = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            yield from visit(node, late or inside)
+
+    path = PACKAGE / name
+    folder = path.parent.relative_to(ROOT).parts
+    return list(visit(ast.parse(path.read_bytes()), late=False))
+
+
+def room(name: str) -> str:
+    return Path(name).parts[0].removesuffix(".py")
+
+
+def target(module: str) -> str | None:
+    """Return the room that a module of this package is in; None for the package itself."""
+    package, _, rest = module.partition(".")
+    first = rest.partition(".")[0]
+    return first if package == PACKAGE.name and first in ROOMS else None
+
+
+def matches(entry: tuple[str, str, str], name: str, module: str) -> bool:
+    place, known, _ = entry
+    return place in (name, room(name)) and f"{module}.".startswith(f"{known}.")
+
+
+def pending(names: set[str], files: list[str] = FILES) -> list[object]:
+    """Return a parameter for each file; the ``names`` break the rule today, so they must fail."""
+    assert names <= set(files)
+    xfail = pytest.mark.xfail(strict=True, reason="has to be changed")
+    return [pytest.param(name, marks=[xfail] if name in names else []) for name in files]
+
+
+def test_each_room_is_listed() -> None:
+    assert {room(name) for name in FILES} == set(ROOMS)
+
+
+def test_order_has_no_cycle() -> None:
+    order = list(ROOMS)
+    for name, allowed in ROOMS.items():
+        assert allowed <= set(order[order.index(name) + 1 :])
+
+
+@pytest.mark.parametrize("name", pending(PENDING_ROOMS))
+def test_imports_only_rooms_below(name: str) -> None:
+    allowed = {room(name), *ROOMS[room(name)]}
+    wrong = [
+        f"{name}:{line} imports {module}"
+        for module, line, _ in imports(name)
+        if (found := target(module)) and found not in allowed
+    ]
+    assert wrong == []
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="Python 3.9 has no list of its modules")
+@pytest.mark.parametrize("name", FILES)
+def test_imports_only_known_third_parties(name: str) -> None:
+    allowed = {*sys.stdlib_module_names, PACKAGE.name, *THIRD_PARTY.get(room(name), ())}
+    found = {module.partition(".")[0] for module, _, _ in imports(name)}
+    assert found <= allowed
+
+
+@pytest.mark.parametrize("name", pending(PENDING_LATE))
+def test_imports_at_the_top(name: str) -> None:
+    """Imports inside of functions are those that LATE lists, with their reason."""
+    wrong = [
+        f"{name}:{line} imports {module}"
+        for module, line, late in imports(name)
+        if late and not any(matches(entry, name, module) for entry in LATE)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("entry", LATE, ids=lambda entry: " ".join(entry[:2]))
+def test_list_of_late_imports_has_no_more(entry: tuple[str, str, str]) -> None:
+    assert any(
+        late and matches(entry, name, module) for name in FILES for module, _, late in imports(name)
+    )
+
+
+@pytest.mark.parametrize("name", pending(PENDING_LENGTH, ALL_FILES))
+def test_file_is_short(name: str) -> None:
+    assert len((ROOT / name).read_text().splitlines()) <= MAX_LINES
