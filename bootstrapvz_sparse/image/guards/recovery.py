@@ -22,7 +22,7 @@ def needs_recovery(suspect: Suspect) -> str:
     if suspect.dirty:
         return suspect.dirty
     checks = [_CHECKS[suspect.kind]] if suspect.kind in _CHECKS else []
-    if suspect.ambivalent or is_member(suspect.kind):  # the filesystem may be seen beside it
+    if not suspect.kind or is_member(suspect.kind):  # there may be one beside other signatures
         checks = list(dict.fromkeys(_CHECKS.values()))
     return next(filter(None, (check(suspect) for check in checks)), "")
 
