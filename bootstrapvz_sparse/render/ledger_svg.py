@@ -27,7 +27,7 @@ PACKED = "packed"  # the stage whose sizes are those of the tarball
 
 
 def chart(ledger: Ledger, name: str, prefix: str = "") -> Element:
-    """Return the SVG of a ledger; ``name`` is that of the image, ``prefix`` begins the ids."""
+    """Return the SVG of the ledger of the image ``name``; ``prefix`` begins its ids."""
     stages = "; ".join(f"{e.stage} {human(_size(e))}, {e.seconds:.1f} s" for e in ledger.entries)
     extras = [f"peak {human(ledger.peak)}"] if ledger.peak is not None else []
     extras += [f"limit {human(n)} {LIMITS[k]}" for k, n in ledger.limits.items() if n is not None]

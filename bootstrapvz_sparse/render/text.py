@@ -23,9 +23,9 @@ LIMITS = {"allocated": "for the image, on disk", "tarball": "for the size of the
 
 
 def report_text(report: Report) -> str:
-    """Return the result of sparsifying an image: a line, then what was verified, and notes."""
+    """Return the result of sparsifying an image: a line, then proofs and notes."""
     sizes = f"{human(report.before)} -> {human(report.after)} on disk"
-    freed = human(max(report.before - report.after, 0))
+    freed = human(report.freed)
     if report.method:
         line = f"freed {freed} ({sizes}, {report.method}, {report.seconds:.1f} s)"
     else:
@@ -58,7 +58,7 @@ def tarball_text(path: Path, tarball: Tarball) -> str:
 
 
 def ledger_text(ledger: Ledger) -> str:
-    """Return the stages of a build as a table, then what was verified, and notes."""
+    """Return the stages of a build as a table, then proofs and notes."""
     rows = [("stage", "file size", "on disk", "time", "")]
     rows += [
         (e.stage, human(e.apparent), human(e.allocated), f"{e.seconds:.1f} s", e.method)
