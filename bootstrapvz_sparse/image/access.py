@@ -126,7 +126,7 @@ def _use(image: Image) -> str:
     if devices := loop.devices(status):
         remedy = f"losetup -d {' '.join(devices)}"
         return f"attached to {', '.join(devices)} (detach it: {remedy})"
-    if points := holders.mount_points(status):
+    if points := holders.mount_points_of_file(status):
         return f"mounted on {points[0]} (unmount it: umount {points[0]})"
     return ""
 
@@ -142,7 +142,7 @@ def _lock(image: Image) -> None:
         fcntl.fcntl(image.fd, F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, *_WHOLE_FILE))
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            users = holders.programs_with_file(os.fstat(image.fd))
+            users = holders.users_of_file(os.fstat(image.fd))
             by = ", ".join(users) or "another program"
             raise ImageInUse(f"{image.name}: locked by {by}") from error
         raise

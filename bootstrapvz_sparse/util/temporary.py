@@ -198,7 +198,7 @@ def _remove(fd: int, path: Path) -> bool:
         return False
     status = os.fstat(fd)
     if stat.S_ISDIR(status.st_mode):
-        return remove_tree(path, status)
+        return remove_tree(path, status.st_ino)
     path.unlink(missing_ok=True)
     return True
 

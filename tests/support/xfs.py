@@ -20,7 +20,8 @@ V5 = {
     "v5": [],
     "no reflink": ["-m", "reflink=0"],
     "rmapbt": ["-m", "rmapbt=1"],
-    "rmapbt, no reflink": ["-m", "rmapbt=1,reflink=0", "-l", "size=6m"],
+    # 16 MiB is the least that both the kernel and xfsprogs 6.13 take
+    "rmapbt, no reflink": ["-m", "rmapbt=1,reflink=0", "-d", "agcount=2", "-l", "size=16m"],
     "no finobt": ["-m", "finobt=0,inobtcount=0,rmapbt=0,reflink=0"],
     "no sparse inodes": ["-i", "sparse=0"],
     "no bigtime": ["-m", "bigtime=0"],

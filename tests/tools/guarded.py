@@ -13,7 +13,7 @@ from bootstrapvz_sparse.image import extents
 from bootstrapvz_sparse.image.blkid import signature
 from bootstrapvz_sparse.image.guards import Suspect, Verdict, judge
 from bootstrapvz_sparse.image.view import FileMap, window
-from tests.unable import unable
+from tests.support.unable import unable
 
 MIB = 1 << 20
 ROOT = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"  # of x86-64

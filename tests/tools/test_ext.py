@@ -20,7 +20,7 @@ from bootstrapvz_sparse.image.extents import (
 )
 from bootstrapvz_sparse.image.filesystems import FreeSpace, NeedsRecovery, UntrustedMetadata, ext
 from bootstrapvz_sparse.image.view import FileMap, window
-from tests.support.e2fsprogs import check, debugfs, mend
+from tests.support.e2fsprogs import check, debugfs, mend, spelled
 from tests.support.mounting import attached, run
 from tests.support.unable import unable
 
@@ -61,7 +61,8 @@ def mke2fs(path: Path, options: list[str], size: int = 96 << 20) -> None:
     with path.open("wb") as file:
         file.truncate(size)
     environment = {**os.environ, "E2FSPROGS_FAKE_TIME": "1700000000"}
-    subprocess.run(["mke2fs", "-q", "-F", *options, path], check=True, env=environment)
+    command = spelled(["mke2fs", "-q", "-F", *options, str(path)])
+    subprocess.run(command, check=True, env=environment)
 
 
 def fill(path: Path, seed: int) -> dict[str, bytes]:
@@ -85,11 +86,10 @@ def read_back(path: Path, names: list[str]) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in names}
 
 
-def oracle(path: Path, offset: int = 0) -> Ranges:
+def oracle(path: Path) -> Ranges:
     """Free byte ranges as dumpe2fs prints them. Of bigalloc it prints a range's last cluster by
     its first block only: not used there."""
-    name = f"{path}?offset={offset}" if offset else str(path)
-    text = subprocess.run(["dumpe2fs", name], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(["dumpe2fs", path], capture_output=True, text=True, check=True).stdout
     found = re.search(r"^Block size:\s+(\d+)", text, re.M)
     assert found
     block = int(found[1])
@@ -99,7 +99,7 @@ def oracle(path: Path, offset: int = 0) -> Ranges:
             first, _, last = part.strip().partition("-")
             if first:
                 ranges.append((int(first), int(last or first) + 1))
-    return union((offset + a * block, offset + b * block) for a, b in ranges)
+    return union((a * block, b * block) for a, b in ranges)
 
 
 def journal_of(path: Path) -> Ranges:
@@ -161,7 +161,8 @@ def test_a_filesystem_within_an_image(tmp_path: Path) -> None:
     fill(inner, seed=3)
     offset = 512
     image.write_bytes(bytes(offset) + inner.read_bytes())
-    assert read(image, offset).free == oracle(image, offset)
+    # of the filesystem alone: dumpe2fs 1.47.2 has no FILE?offset= any more
+    assert read(image, offset).free == [(offset + a, offset + b) for a, b in oracle(inner)]
 
 
 @pytest.mark.parametrize("kind", ["ext3", "ext4", "ext3 of 1 KiB blocks", "no checksums"])

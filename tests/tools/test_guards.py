@@ -132,7 +132,11 @@ def test_sees_integrity_checksums(tmp_path: Path, image: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "offset", "raw"),
     [
-        ("jfs", 32768, b"JFS1" + struct.pack("<IQIHHIHHI", 1, 131072, 4096, 12, 3, 512, 9, 0, 8192)),
+        (
+            "jfs",
+            32768,
+            b"JFS1" + struct.pack("<IQIHHIHHI", 1, 131072, 4096, 12, 3, 512, 9, 0, 8192),
+        ),
         ("gfs2", 65536, struct.pack(">IIQIIIIII", 0x01161970, 1, 0, 100, 0, 1801, 1900, 0, 0)),
         ("zfs", 128 << 10, struct.pack("<QQQQQ", 0x00BAB10C, 5000, 100, 7, 1700000000)),
         ("reiserfs", 65536, struct.pack("<12xI28xH6x", 18, 4096) + b"ReIsEr2Fs"),

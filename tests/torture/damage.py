@@ -53,8 +53,12 @@ REASONS = {
     r"sfdisk|partition table|chain|claim": "the table",
     r"checksum": "a wrong checksum",
     r"in the superblock$|in the descriptor|in the AGF|agf_btreeblks": "counts that differ",
-    r"invalid (s|sb)_(?!journal)|invalid last_page|block groups|sb_bad_features2": "impossible figures",
-    r"lies (outside|beyond)|outside the filesystem|beyond the .* (end|group)": "metadata outside of it",
+    r"invalid (s|sb)_(?!journal)|invalid last_page|block groups|sb_bad_features2": (
+        "impossible figures"
+    ),
+    r"lies (outside|beyond)|outside the filesystem|beyond the .* (end|group)": (
+        "metadata outside of it"
+    ),
     r"larger than its partition|beyond the image": "no room for it",
     r"metadata as free|blocks as free": "metadata that is free",
     r"overlaps other metadata|of group \d+ overlaps": "metadata in one place",

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from bootstrapvz_sparse.builder import console
-from bootstrapvz_sparse.builder.session import _cause
+from bootstrapvz_sparse.builder.failure import cause
 
 
 class Clock:
@@ -92,9 +92,9 @@ def test_debug_shows_programs_and_tracebacks(clock: Clock) -> None:
         stream = io.StringIO()
         handler = console.ConsoleHandler(stream, colour=False, debug=debug)
         handler.handle(record(f"{console.PROGRAMS}x", logging.DEBUG, "Executing: x"))
-        assert handler.said == ""
+        assert handler.last_line == ""
         handler.handle(record(f"{console.PROGRAMS}x", logging.DEBUG, "chatter"))
-        assert handler.said == "chatter"
+        assert handler.last_line == "chatter"
         handler.handle(record("x", logging.ERROR, "broken", ValueError("broken")))
         assert stream.getvalue() == shown
 
@@ -128,11 +128,11 @@ def test_colour(clock: Clock) -> None:
     ],
 )
 def test_cause_in_one_line(error: BaseException, line: str) -> None:
-    assert _cause(error) == line
+    assert cause(error) == line
 
 
 def test_what_a_program_said_last() -> None:
     error = subprocess.CalledProcessError(1, "debootstrap x", "")
-    assert _cause(error, "E: no Release") == "`debootstrap x' ended with status 1: E: no Release"
+    assert cause(error, "E: no Release") == "`debootstrap x' ended with status 1: E: no Release"
     error = subprocess.CalledProcessError(1, "apt-get update", "E: no network")
-    assert _cause(error, "chatter").endswith(": E: no network")
+    assert cause(error, "chatter").endswith(": E: no network")
