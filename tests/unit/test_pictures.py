@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 import re
 from collections.abc import Iterator
@@ -17,9 +16,8 @@ from bootstrapvz_sparse.image.filesystems import FreeSpace
 from bootstrapvz_sparse.image.partitions import Partition, Table
 from bootstrapvz_sparse.image.plans import KINDS, Plan
 from bootstrapvz_sparse.image.survey import Allocation, Region, Survey
-from bootstrapvz_sparse.ledger.ledger import Entry, Ledger, load
 from bootstrapvz_sparse.render.cells import cell_size, cells
-from bootstrapvz_sparse.render.drawing import FILLS, WIDTH, shortened
+from bootstrapvz_sparse.render.drawing import FILLS, shortened
 from bootstrapvz_sparse.render.html import inspections_page, ledger_page
 from bootstrapvz_sparse.render.image_svg import (
     CELLS,
@@ -30,17 +28,11 @@ from bootstrapvz_sparse.render.image_svg import (
     picture,
     totals,
 )
-from bootstrapvz_sparse.render.json import ledger_json
 from bootstrapvz_sparse.render.kinds import KINDS as LOOKS
 from bootstrapvz_sparse.render.ledger_svg import chart
 from bootstrapvz_sparse.render.markup import html_text, svg_text
-from bootstrapvz_sparse.render.text import ledger_text
-from bootstrapvz_sparse.util.errors import InvalidReport
 from bootstrapvz_sparse.util.text import human
-
-MIB, GIB = 1 << 20, 1 << 30
-SVG = "{http://www.w3.org/2000/svg}"
-EVIL = "<script>alert('&\"')</script>]]>\x1b[31m\n\udcff\x00"
+from tests.support.pictures import EVIL, GIB, MIB, SVG, ledger_of_a_build, parsed, texts
 
 
 def plan_of(size: int, regions: list[Region], data: Ranges, **more: Ranges) -> Plan:
@@ -72,14 +64,6 @@ def everything() -> Plan:
         unwritten=[(80 * MIB, 83 * MIB)],
         zero=[(35 * MIB, 36 * MIB)],
     )
-
-
-def texts(drawing: ElementTree.Element) -> list[str]:
-    return [node.text or "" for node in drawing.iter(f"{SVG}text")]
-
-
-def parsed(drawing: ElementTree.Element) -> ElementTree.Element:
-    return ElementTree.fromstring(svg_text(drawing).encode())
 
 
 def test_before_and_after_add_up() -> None:
@@ -250,78 +234,3 @@ def test_terminal_has_the_colours_of_the_pictures(name: str) -> None:
 def test_shortened() -> None:
     assert shortened("abc", 3) == "abc"
     assert shortened("abcdefgh", 5) == "ab…gh" and len(shortened("x" * 99, 60)) == 60
-
-
-def ledger_of_a_build() -> Ledger:
-    ledger = Ledger()
-    ledger.entries += [
-        Entry("created", 2 * GIB, 0, 0.01),
-        Entry("built", 2 * GIB, 754 * MIB, 106.3),
-        Entry("sparsified", 2 * GIB, 682 * MIB, 1.4, "punch"),
-        Entry("packed", 250 * MIB, 251 * MIB, 12.0),
-    ]
-    ledger.peak = 785 * MIB
-    ledger.limits.update(allocated=900 * MIB, tarball=200 * MIB)
-    ledger.verified.append("no byte in use has changed")
-    ledger.notes.append(EVIL)
-    return ledger
-
-
-def test_chart() -> None:
-    drawing = parsed(chart(ledger_of_a_build(), EVIL))
-    said = texts(drawing)
-    for text in ("created", "built", "sparsified (punch)", "packed", "754.0 MiB", "106.3 s"):
-        assert text in said
-    assert "peak during the build: 785.0 MiB" in said
-    assert "limit for the image, on disk: 900.0 MiB" in said
-    assert "above the limit; the build failed" in said  # the tarball is
-    assert drawing.get("role") == "img"
-    for path in drawing.iter(f"{SVG}path"):
-        for x in re.findall(r"[MH]([\d.]+)", path.get("d", "")):
-            assert 0 <= float(x) <= WIDTH
-
-
-def test_charts_of_little() -> None:
-    empty = Ledger()
-    assert "0 B" in texts(parsed(chart(empty, "x")))
-    empty.entries.append(Entry("created", 0, 0, 0.0))
-    empty.limits["allocated"] = 1 << 50
-    assert "limit for the image, on disk: 1024.0 TiB" in texts(parsed(chart(empty, "x")))
-
-
-def test_load_reads_ledger_json() -> None:
-    written = json.dumps(ledger_json(ledger_of_a_build(), image="/images/disk.raw")).encode()
-    ledger, name = load(written)
-    assert name == "disk.raw" and ledger_text(ledger) == ledger_text(ledger_of_a_build())
-    assert (
-        load(json.dumps(ledger_json(Ledger(), image=None)).encode())[1]
-        == "an image that was not kept"
-    )
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"",
-        b"\xff",
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"version": 1}',
-        b'{"version": 1, "stages": [1]}',
-        b"[" * 100000,
-    ],
-)
-def test_load_rejects_other_documents(text: bytes) -> None:
-    with pytest.raises(InvalidReport, match="^not the report of a build$"):
-        load(text)
-
-
-def test_load_rejects_other_versions() -> None:
-    document = {**ledger_json(ledger_of_a_build(), image="x"), "version": 2}
-    with pytest.raises(InvalidReport, match="version 2"):
-        load(json.dumps(document).encode())
-    document = ledger_json(ledger_of_a_build(), image="x")
-    document["stages"][0]["allocated"] = -1
-    with pytest.raises(InvalidReport):
-        load(json.dumps(document).encode())
