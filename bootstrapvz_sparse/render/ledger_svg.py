@@ -23,7 +23,7 @@ LEFT, RIGHT = 176, 596  # of the bars
 ON_DISK, TIME = 690, WIDTH - MARGIN  # right ends of the columns of figures
 ROW, BAR = 34, 22  # pixels from bar to bar, and of a bar
 DASHES = {"allocated": "6 4", "tarball": "2 3"}  # of the line of each limit
-PACKED = "packed"  # the stage whose sizes are those of the tarball
+PACKED = "packed"  # the stage with the sizes of the tarball
 
 
 def chart(ledger: Ledger, name: str, prefix: str = "") -> Element:

@@ -70,8 +70,8 @@ def ledger_text(ledger: Ledger) -> str:
         if limit is not None:
             rows.append(("limit", "", human(limit), "", LIMITS[kind]))
     lines = [
-        printable(f"{stage:<12}{size:>12}{on_disk:>14}{time:>10}  {remark}".rstrip())
-        for stage, size, on_disk, time, remark in rows
+        printable(f"{stage:<12}{size:>12}{on_disk:>14}{time:>10}  {detail}".rstrip())
+        for stage, size, on_disk, time, detail in rows
     ]
     if ledger.entries:
         lines.append("on disk: the space that the file occupies; the rest of its size is holes")
