@@ -154,27 +154,6 @@ def test_refuses_damage(image: Path, change: Callable[[Path], None], reason: str
         _read(image)
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (_set(-512, bytes(8)), ""),
-        (_set(-512 - 30 * 512, b"\1"), ""),
-        (_set(512 + 40, b"\1"), "the primary GPT is damaged: wrong checksum of the header"),
-        (_set(512 + 12, b"\1"), "the primary GPT is damaged: a header of 1 bytes"),
-        (_set(1024 + 40, b"\1"), "the primary GPT is damaged: wrong checksum of the entries"),
-    ],
-)
-def test_reads_the_good_copy(image: Path, change: Callable[[Path], None], reason: str) -> None:
-    """The kernel does so, too; once the backup is damaged as well nothing is trusted."""
-    whole = _read(image)
-    change(image)
-    assert _read(image).partitions == whole.partitions
-    if reason:
-        _set(-512, bytes(8))(image)
-        with pytest.raises(UntrustedTable, match=reason):
-            _read(image)
-
-
 def test_refuses_copies_that_differ(tmp_path: Path, image: Path) -> None:
     other = blank(tmp_path / "other.raw", SIZE)
     gpt(other, PARTS[0], PARTS[1]._replace(type_code=LINUX, size=8 * MIB))
