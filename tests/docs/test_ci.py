@@ -166,6 +166,7 @@ def test_manifest(path: Path) -> None:
 
 
 @pytest.mark.loop
+@pytest.mark.xdist_group("recipes")
 @pytest.mark.parametrize(
     ("service", "manifest", "changes"),
     [
@@ -196,6 +197,8 @@ def test_steps(
 
 
 @pytest.mark.build
+@pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_real_build(house: Path, tmp_path: Path) -> None:
     """A Debian, by the recipe for GitHub; the smallest, since only the steps matter here."""
     place(

@@ -24,6 +24,8 @@ from bootstrapvz_sparse.upstream import registry
 from tests.docs.pages import DOCS
 from tests.support.unable import unable
 
+pytestmark = pytest.mark.xdist_group("pages")
+
 NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_argparse_cli")
 
 

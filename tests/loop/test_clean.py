@@ -24,7 +24,10 @@ from tests.support.mounting import attached, mounted
 from tests.support.small import nothing_is_left
 from tests.support.unable import unable
 
-pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes")]
+pytestmark = [
+    *(pytest.mark.loop, pytest.mark.usefixtures("fakes")),
+    pytest.mark.xdist_group("partition-nodes"),
+]
 
 # Says so at the beginning or the end of a task, and waits to be killed there.
 STOPPING = """
