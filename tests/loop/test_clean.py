@@ -60,7 +60,7 @@ MAP = ("bootstrapvz.common.tasks.partitioning", "MapPartitions", "end")
 
 @pytest.fixture(autouse=True)
 def undone(tmp_path: Path) -> Iterator[None]:
-    """Where a test fails, too."""
+    """Undo the builds of a test, even if it fails."""
     yield
     for path in tmp_path.glob("images/.*.bvz-sparse"):
         leftovers.undo(path.parent / path.name.split(".")[1])

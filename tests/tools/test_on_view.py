@@ -160,7 +160,7 @@ def test_many_random_pieces(tmp_path: Path, way: str) -> None:
 
 
 def test_a_flipped_bit(image: Path, way: str) -> None:
-    """In the inode of a file: found by its checksum."""
+    """A flipped bit in the inode of a file is found by its checksum."""
     stat = debugfs(image, "imap <13>", offset=MIB, write=False)
     match = re.search(r"located at block (\d+), offset 0x([0-9a-f]+)", stat)
     assert match

@@ -264,7 +264,7 @@ def test_other_tables_are_unknown(tmp_path: Path) -> None:
 
 
 def test_an_empty_table_is_unknown(tmp_path: Path) -> None:
-    """Of a filesystem at the same place nobody knows which of the two holds."""
+    """A table with no entries may also be a remnant below a newer filesystem."""
     path = tmp_path / "image"
     mke2fs(path, ["-t", "ext4"])
     corrupt(path, 510, b"\x55\xaa")

@@ -1,4 +1,4 @@
-"""Where the programs of others are looked for."""
+"""The search path of external programs."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ PATIENT = (
 
 
 def gone(pid: str) -> bool:
-    """Whether no process of that number runs, but for one that nobody has asked for its end."""
+    """Return whether no process of that number runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
