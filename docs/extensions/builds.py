@@ -51,7 +51,7 @@ class Build:
         self.replaced = [task for task in _scheduled(data) if task not in self.tasks]
 
     def edges(self) -> Iterator[tuple[Any, Any]]:
-        """What of ours goes before what, and what before ours, where a task says so."""
+        """Yield pairs of tasks, the earlier first; one is ours and names the other."""
         for task in self.ours:
             yield from ((other, task) for other in task.predecessors if other in self.tasks)
             for other in task.successors:
@@ -94,7 +94,7 @@ def _node(task: Any, style: str = "") -> str:
 
 
 def _needed(edges: set[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Those of ``edges`` that do not follow from two others."""
+    """Return the ``edges`` that do not follow from two others."""
     follow = {(a, d) for a, b in edges for c, d in edges if b is c}
     return sorted(edges - follow, key=lambda edge: [name(task) for task in edge])
 

@@ -1,4 +1,4 @@
-"""What build filesystems can do, and sparsifying on each of them."""
+"""Capabilities of build filesystems, and sparsifying on each of them."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bootstrapvz.base.bootstrapinfo import BootstrapInformation
 from bootstrapvz.base.main import run as bootstrap
 from bootstrapvz.base.manifest import Manifest
 from bootstrapvz.common.tasks import partitioning
@@ -22,7 +23,10 @@ from tests.support.mounting import run
 from tests.support.small import Failure, nothing_is_left, tasks_of
 from tests.support.unable import unable
 
-pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes", "nothing_in_dev")]
+pytestmark = [
+    *(pytest.mark.loop, pytest.mark.usefixtures("fakes", "nothing_in_dev")),
+    pytest.mark.xdist_group("partition-nodes"),
+]
 
 
 def layout(label: str, *, boot: bool = True, swap: bool = True) -> dict[str, Any]:
@@ -38,25 +42,32 @@ def changes(label: str, **options: bool) -> dict[str, Any]:
     return {"system.bootloader": "none", "volume.partitions": layout(label, **options)}
 
 
-def in_dev() -> set[Path]:
-    return {
-        *loop_partitions.NODES.glob("*"),
-        *loop_partitions.LINKS.glob("*"),
-        *Path("/dev").iterdir(),
-    } - {path for path in Path("/dev").iterdir() if path.name.startswith("loop")}
+def of_run(run: str) -> list[Path]:
+    """Return the nodes and links in /dev that are named by a run, or lead to such a node."""
+    paths = [*loop_partitions.NODES.glob("*"), *loop_partitions.LINKS.glob("*")]
+    return [
+        path
+        for path in paths
+        if path.name.startswith(run) or (path.is_symlink() and run in os.readlink(path))
+    ]
 
 
 @pytest.fixture
 def nothing_in_dev(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(loop_partitions, "_mapper", None)
+    """The builds of the test leave nothing in /dev; other builds may go on meanwhile."""
     if not shutil.which("parted"):
         unable("parted is not there")
-    loop_partitions.LINKS.mkdir(
-        parents=True, exist_ok=True
-    )  # without udev the first build makes it
-    before = in_dev()
+    monkeypatch.setattr(loop_partitions, "_mapper", None)
+    runs: list[str] = []
+    initialise = BootstrapInformation.__init__
+
+    def recording(self: Any, *arguments: Any, **keywords: Any) -> None:
+        initialise(self, *arguments, **keywords)
+        runs.append(self.run_id)
+
+    monkeypatch.setattr(BootstrapInformation, "__init__", recording)
     yield
-    assert in_dev() == before
+    assert [path for run in runs for path in of_run(run)] == []
 
 
 @pytest.mark.parametrize("label", ["msdos", "gpt"])
@@ -144,7 +155,9 @@ def test_beside_what_others_have_in_dev(tmp_path: Path) -> None:
     """Each build knows its own nodes and links by the name of its run."""
     loop_partitions.NODES.mkdir(exist_ok=True)
     loop_partitions.LINKS.mkdir(parents=True, exist_ok=True)
-    node, link = loop_partitions.NODES / "0123abcd-1", loop_partitions.LINKS / "0123-ABCD"
+    run_id = os.urandom(4).hex()
+    node = loop_partitions.NODES / f"{run_id}-1"
+    link = loop_partitions.LINKS / f"{run_id[:4]}-{run_id[4:]}".upper()
     device = os.makedev(7, 7)
     os.mknod(node, stat.S_IFBLK | 0o600, device)
     try:
@@ -152,10 +165,9 @@ def test_beside_what_others_have_in_dev(tmp_path: Path) -> None:
         path = write(tmp_path, changes("msdos"))
         assert main(["build", "--log", "-", "--partition-mapper", "loop", str(path)]) == 0
         assert os.stat(node).st_rdev == device and os.readlink(link) == str(node)
-        assert loop_partitions.device_links("0123abcd") == [link, node]
-        assert (
-            loop_partitions.device_links("0123abc") == loop_partitions.device_links("123abcd") == []
-        )
+        assert loop_partitions.device_links(run_id) == [link, node]
+        assert loop_partitions.device_links(run_id[:-1]) == []
+        assert loop_partitions.device_links(run_id[1:]) == []
     finally:
-        loop_partitions.delete_device_links("0123abcd")
-    assert loop_partitions.device_links("0123abcd") == []
+        loop_partitions.delete_device_links(run_id)
+    assert loop_partitions.device_links(run_id) == []
