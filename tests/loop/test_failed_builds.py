@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bootstrapvz.common.tasks import volume
 
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.plugin.tasks import scratch
+from bootstrapvz_sparse.util import loop
 from tests.loop.test_small_builds import ALL, BLOCK, CHANGES, SCHEMA, manifest
 from tests.support.small import Failure, kept_image, nothing_is_left, tasks_of
 
@@ -156,3 +158,32 @@ def test_a_folder_that_is_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(Exception, match=r"plugins\.sparse\.scratch: .*/srv is a symbolic link"):
         bootstrap(Manifest(path=str(manifest(tmp_path, {"scratch": ["/srv/x"]}))))
     nothing_is_left(tmp_path)
+
+
+def test_program_that_keeps_the_device_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is waited for, named, and left alone; the image is kept."""
+    original, users = volume.Detach.run, []
+
+    def use(cls: Any, info: Any) -> None:
+        with open(info.volume.device_path, "rb") as device:
+            users.append(subprocess.Popen(["sleep", "60"], env={}, stdin=device))
+        original(info)
+
+    monkeypatch.setattr(volume.Detach, "run", classmethod(use))
+    monkeypatch.setattr(loop, "PATIENCE", 0.5)
+    try:
+        assert main(["build", "--log", "-", str(manifest(tmp_path, {}))]) == 1
+        *_, reason, kept = capsys.readouterr().err.splitlines()
+        assert users[0].poll() is None
+    finally:
+        for process in users:
+            process.kill()
+            process.wait()
+    assert re.search(
+        r"volume\.raw: still attached to /dev/loop\d+, used by sleep "
+        rf"\(PID {users[0].pid}\) \(end that program\)$",
+        reason,
+    )
+    assert kept == f"the image is kept as it is: {kept_image(tmp_path)}"

@@ -171,3 +171,40 @@ def test_blocks_are_discarded_as_files_are_deleted(
     [image] = (tmp_path / "images").iterdir()
     check = checks.get(filesystem, ["e2fsck", "-fn"])
     subprocess.run([*check, image], check=True, capture_output=True)
+
+
+def test_container_that_is_started_during_a_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not inherit the mounts of the build, which would keep its loop device busy."""
+    [unmount] = [task for task in ALL if task.__name__ == "UnmountRoot"]
+    original = unmount.run
+    host = ["nsenter", f"--mount=/proc/{os.getppid()}/ns/mnt", "unshare", "--mount"]
+    container = ["--propagation", "private", "sh", "-c", "echo; exec sleep 60"]
+    containers = []
+
+    def start_container(cls: Any, info: Any) -> None:
+        process = subprocess.Popen([*host, *container], env={}, stdout=subprocess.PIPE)
+        containers.append(process)
+        assert process.stdout and process.stdout.readline() == b"\n"
+        assert os.path.ismount(info.root)
+        original(info)
+
+    monkeypatch.setattr(unmount, "run", classmethod(start_container))
+    try:
+        built(tmp_path, {"report": "report.json"})
+        assert containers[0].poll() is None
+    finally:
+        for process in containers:
+            process.kill()
+            process.communicate()
+    assert json.loads((tmp_path / "report.json").read_text())["notes"] == []
+
+
+def test_images_are_not_writable_by_others(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        image = built(tmp_path, {})
+    finally:
+        os.umask(umask)
+    assert image.stat().st_mode & 0o777 == 0o644
