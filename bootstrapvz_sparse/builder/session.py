@@ -140,16 +140,15 @@ def _logging(options: Options) -> Iterator[tuple[ConsoleHandler, Path | None]]:
             raise BuildError(
                 f"{logfile}: cannot write the log: {error.strerror} (--log FOLDER, or --log -)"
             ) from error
-    before = root.level, logging.raiseExceptions, programs.trace
+    before = root.level, logging.raiseExceptions
     root.setLevel(logging.NOTSET)
-    programs.trace = log.debug
     logging.raiseExceptions = False  # no traceback for each line that a full disk rejects
     for handler in handlers:
         root.addHandler(handler)
     try:
         yield console, logfile
     finally:
-        level, logging.raiseExceptions, programs.trace = before
+        level, logging.raiseExceptions = before
         root.setLevel(level)
         for handler in handlers:
             root.removeHandler(handler)

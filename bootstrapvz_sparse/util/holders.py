@@ -1,4 +1,8 @@
-"""Which processes use a block device, in any mount namespace."""
+"""Find the processes that use a block device or a file, in any mount namespace.
+
+An ordinary user sees only the processes of that user. Sources: proc_pid_fd(5),
+proc_pid_mountinfo(5), proc_pid_comm(5).
+"""
 
 from __future__ import annotations
 
@@ -63,3 +67,43 @@ def used_by(device: str) -> str:
         users = []
     more = ["others"] if len(users) > MAX_NAMED else []
     return f", used by {' and '.join([*users[:MAX_NAMED], *more])}" if users else ""
+
+
+def users_of_file(status: os.stat_result) -> list[str]:
+    """Return ``NAME (PID 123)`` of the other processes that have the file open."""
+    users = []
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        try:
+            if any(_is_same(fd, status) for fd in (process / "fd").iterdir()):
+                name = (process / "comm").read_text(errors="replace").rstrip("\n")
+                users.append(f"{name} (PID {process.name})")
+        except OSError:
+            continue  # it has ended, or belongs to another user
+    return users
+
+
+def mount_points_of_file(status: os.stat_result) -> list[str]:
+    """Return where the file itself is mounted without a loop device, as erofs can be."""
+    points, namespaces = [], set()
+    for process in [Path("/proc/self"), *Path("/proc").glob("[0-9]*")]:
+        try:
+            namespace = os.readlink(process / "ns" / "mnt")
+            if namespace in namespaces:
+                continue
+            namespaces.add(namespace)
+            for mount in mounts(process.name):
+                is_path = mount.source.startswith("/") and not mount.source.startswith("/dev/")
+                if is_path and _is_same(Path(f"{process}/root{mount.source}"), status):
+                    points.append(mount.point)
+        except OSError:
+            continue
+    return points
+
+
+def _is_same(path: Path, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), status)
+    except (OSError, ValueError):
+        return False

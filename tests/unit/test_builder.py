@@ -72,16 +72,19 @@ def test_a_task_that_fails(clock: Clock) -> None:
     ]
 
 
-def test_a_console_that_is_gone(clock: Clock) -> None:
+def test_survives_a_console_that_is_gone(clock: Clock) -> None:
     reading, writing = os.pipe()
+    stream = open(writing, "w")  # noqa: SIM115
+    handler = console.ConsoleHandler(stream, colour=False, debug=False)
+    handler.handle(record(console.TASKS, logging.INFO, "Installing Debian"))
+    assert not handler.lost and os.read(reading, 100) == b"Installing Debian ... "
     os.close(reading)
-    with open(writing, "w") as stream:
-        handler = console.ConsoleHandler(stream, colour=False, debug=False)
-        handler.handle(record(console.TASKS, logging.INFO, "Installing Debian"))
-        handler.handle(record("x", logging.ERROR, "Rolling back"))
-        handler.finish()
-        with contextlib.suppress(OSError):
-            stream.close()
+    handler.handle(record("x", logging.ERROR, "Rolling back"))
+    handler.handle(record(console.TASKS, logging.INFO, "Deleting volume"))
+    handler.finish()
+    assert handler.lost
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()
 
 
 def test_debug_shows_programs_and_tracebacks(clock: Clock) -> None:

@@ -147,19 +147,15 @@ def test_the_empty_block_is_right_everywhere(backing: str) -> None:
         ("{verify: 1}", "plugins.sparse.verify: expected true or false, got 1"),
         (
             "{min_hole: 4096}",
-            "plugins.sparse.min_hole: expected a size (for example 64KiB), got 4096",
-        ),
-        (
-            "{min_hole: 64K}",
-            "plugins.sparse.min_hole: expected a size (for example 64KiB), got '64K'",
+            "plugins.sparse.min_hole: expected a size (examples: 900MiB, 2GiB), got 4096",
         ),
         (
             "{min_hole: -1B}",
-            "plugins.sparse.min_hole: expected a size (for example 64KiB), got '-1B'",
+            "plugins.sparse.min_hole: expected a size (examples: 900MiB, 2GiB), got '-1B'",
         ),
         (
             "{min_hole: 1.5MiB}",
-            "plugins.sparse.min_hole: expected a size (for example 64KiB), got '1.5MiB'",
+            "plugins.sparse.min_hole: expected a size (examples: 900MiB, 2GiB), got '1.5MiB'",
         ),
         (
             "{min_hole: 64KiB, sparsify: copy}",
@@ -176,15 +172,15 @@ def test_the_empty_block_is_right_everywhere(backing: str) -> None:
         ("{limit: {alocated: 1B}}", "plugins.sparse.limit.alocated: unknown key (known keys: all"),
         (
             "{limit: {allocated: 1}}",
-            "plugins.sparse.limit.allocated: expected a size (for example 900MiB), got 1",
+            "plugins.sparse.limit.allocated: expected a size (examples: 900MiB, 2GiB), got 1",
         ),
         (
-            "{limit: {allocated: 1 GB}}",
-            "plugins.sparse.limit.allocated: expected a size (for example 900MiB), got '1 GB'",
+            "{limit: {allocated: 1G B}}",
+            "plugins.sparse.limit.allocated: expected a size (examples: 900MiB, 2GiB), got '1G B'",
         ),
         (
             "{limit: {allocated: 1PiB}}",
-            "plugins.sparse.limit.allocated: expected a size (for example 900MiB), got '1PiB'",
+            "plugins.sparse.limit.allocated: expected a size (examples: 900MiB, 2GiB), got '1PiB'",
         ),
         ("{tarball: {level: 9}}", "plugins.sparse.tarball: only the provider gce makes a tarball"),
         (

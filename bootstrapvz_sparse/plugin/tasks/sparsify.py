@@ -9,9 +9,9 @@ from bootstrapvz.base import Task
 from bootstrapvz.common import phases
 from bootstrapvz.common.tasks import volume
 
+from ...image.api import sparsify
 from ...image.convert import convert
 from ...image.filesystems import READERS
-from ...image.sparsify import sparsify
 from ...util import loop
 from ...util.errors import ImageInUse, Unsupported
 from ...util.holders import used_by
@@ -83,7 +83,7 @@ def _sparsify(info: Info, reclaim: str) -> tuple[str, tuple[str, ...]]:
     )
     for region in report.plan.survey.regions:
         kind = region.partition.filesystem
-        if reclaim != "none" and kind and not region.trouble:  # skipped ones have a note
+        if reclaim != "none" and kind and not region.skip_reason:  # skipped ones have a note
             way = (
                 "from its metadata"
                 if kind in READERS
