@@ -11,7 +11,7 @@ from .commands import SHELLS, streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from typing import Protocol
 
     class CommandModule(Protocol):
@@ -65,7 +65,11 @@ def _run(words: Sequence[str]) -> int:
         from .commands.debug import log_programs
 
         log_programs()
-    status = streams.attempt(lambda: _load(name).run(arguments), debug=arguments.debug)
+    return _exit_code(lambda: _load(name).run(arguments), debug=arguments.debug)
+
+
+def _exit_code(work: Callable[[], int], *, debug: bool = False) -> int:
+    status = streams.attempt(work, debug=debug)
     return 1 if status is None else status
 
 
@@ -120,11 +124,15 @@ class _PrintCompletion(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
-        # only this option needs it
-        from .commands.completion import script
+        parser.exit(_exit_code(lambda: _print_completion(str(values))))
 
-        status = streams.attempt(lambda: streams.print_output(script(full_parser(), str(values))))
-        parser.exit(1 if status is None else 0)
+
+def _print_completion(shell: str) -> int:
+    # only this option needs it
+    from .commands.completion import script
+
+    streams.print_output(script(full_parser(), shell))
+    return 0
 
 
 if __name__ == "__main__":

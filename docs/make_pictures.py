@@ -23,8 +23,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from bootstrapvz_sparse.cli import main  # noqa: E402
+from bootstrapvz_sparse.image import sparsify  # noqa: E402
 from bootstrapvz_sparse.image.extents import allocated  # noqa: E402
-from bootstrapvz_sparse.image.sparsify import sparsify  # noqa: E402
 from bootstrapvz_sparse.image.tarball import write  # noqa: E402
 from bootstrapvz_sparse.ledger.ledger import Ledger  # noqa: E402
 from bootstrapvz_sparse.render.json import ledger_json  # noqa: E402

@@ -1,13 +1,16 @@
-"""``bvz-sparse build``: a manifest run from the first look to the last word.
+"""``bvz-sparse build`` and ``bvz-sparse clean``.
 
-- ``run``        the whole of it; a build that fails leaves nothing behind
-- ``preflight``  what can be known to be missing before anything is created
-- ``console``    which task runs, and for how long
-- ``record``     the file by which a build is known that was killed
-- ``leftovers``  what a build left: processes, mounts, loop devices, and how it is undone
-- ``clean``      ``bvz-sparse clean``: that for the builds of a workspace that were killed
+- ``session``    a build from start to end; all that imports bootstrap-vz
+- ``preflight``  problems that are found before anything is created
+- ``console``    the running task and how long it takes; ``progress``: its current step
+- ``rollback``   a build that failed is undone
+- ``record``     the file by which a killed build is recognised
+- ``leftovers``  processes, mounts and loop devices of a build, and their removal
+- ``clean``      the removal of killed builds from a workspace
+- ``failure``    the cause of a failure as text
 """
 
-from .session import BuildError, Options, build
+from .failure import BuildError
+from .session import Options, build
 
 __all__ = ["BuildError", "Options", "build"]

@@ -1,7 +1,8 @@
-"""``bvz-sparse clean``: undo what builds that were killed have left in a workspace."""
+"""``bvz-sparse clean``: remove what killed builds left in a workspace."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +11,19 @@ from typing import NamedTuple
 from ..util.temporary import stale
 from . import leftovers, record
 
+UNKNOWN = 0  # no folder has this inode
 
-class Said(NamedTuple):
-    """A line on what was found; ``wrong``: it could not be undone; ``done``: it was."""
+
+class Message(NamedTuple):
+    """A line about a leftover; ``wrong``: it could not be removed; ``done``: it was."""
 
     text: str
     wrong: bool = False
     done: bool = False
 
 
-def clean(workspace: Path, *, dry_run: bool = False) -> Iterator[Said]:
-    """Undo what each dead build in ``workspace`` left, a line for each thing.
+def clean(workspace: Path, *, dry_run: bool = False) -> Iterator[Message]:
+    """Remove what each dead build left in ``workspace``; yield a line for each thing.
 
     :raises OSError: the workspace cannot be read
     """
@@ -33,58 +36,63 @@ def clean(workspace: Path, *, dry_run: bool = False) -> Iterator[Said]:
         yield from _without_record(workspace, names)
 
 
-def _clean(path: Path, dry_run: bool) -> Iterator[Said]:
-    """Undo what the build with the record ``path`` left, if it is dead."""
+def _clean(path: Path, dry_run: bool) -> Iterator[Message]:
+    """Remove what the build with the record ``path`` left, if it is dead."""
     try:
-        of = record.take(path)
+        dead = record.take(path)
     except record.Running:
-        yield Said(f"{path}: left alone: the build still runs")
+        yield Message(f"{path}: left alone: the build still runs")
         return
-    except FileNotFoundError:  # another one has cleaned it
+    except FileNotFoundError:  # another process has cleaned it
         return
     except (record.Invalid, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        yield Said(f"{path}: left alone: {reason}", wrong=True)
+        yield Message(f"{path}: left alone: {reason}", wrong=True)
         return
     try:
-        yield from _plan(of) if dry_run else _undo(of)
+        yield from _plan(dead) if dry_run else _undo(dead)
     finally:
-        of.close()
+        dead.close()
 
 
-def _plan(of: record.Record) -> Iterator[Said]:
-    for leftover in leftovers.found(of.folder):
-        yield Said(f"would {leftover.verb} {leftover.name}", done=True)
-    yield Said(f"would delete {record.path_of(of.folder)}", done=True)
-    for folder in filter(os.path.exists, of.new):
-        yield Said(f"would delete {folder} if it is empty then", done=True)
+def _plan(dead: record.Record) -> Iterator[Message]:
+    """Yield what would be removed."""
+    for leftover in leftovers.find_leftovers(dead.folder):
+        yield Message(f"would {leftover.verb} {leftover.name}", done=True)
+    yield Message(f"would delete {record.path_of(dead.folder)}", done=True)
+    for folder in filter(os.path.exists, dead.new):
+        yield Message(f"would delete {folder} if it is empty then", done=True)
 
 
-def _undo(of: record.Record) -> Iterator[Said]:
-    before = leftovers.found(of.folder)
-    left = leftovers.undo(of.folder)
+def _undo(dead: record.Record) -> Iterator[Message]:
+    """Remove what a build left; the record stays for the next time if something remains."""
+    before = leftovers.find_leftovers(dead.folder)
+    if dead.inode is None:  # the folder is empty, or not the build's
+        with contextlib.suppress(OSError):
+            dead.folder.rmdir()
+    remaining = leftovers.undo(dead.folder, dead.inode or UNKNOWN)
     for leftover in before:
-        if leftover not in left:
-            yield Said(f"{leftover.past} {leftover.name}", done=True)
-    for leftover in left:
-        yield Said(f"{leftover.name} {leftover.still}", wrong=True)
-    if not left:  # or it is for the next time
-        yield from _temporaries(of.folder.parent, dry_run=False)
-        for deleted in (record.path_of(of.folder), *of.delete()):
-            yield Said(f"deleted {deleted}", done=True)
+        if leftover not in remaining:
+            yield Message(f"{leftover.past} {leftover.name}", done=True)
+    for leftover in remaining:
+        yield Message(leftover.failure(), wrong=True)
+    if not remaining:
+        yield from _temporaries(dead.folder.parent, dry_run=False)
+        for deleted in (record.path_of(dead.folder), *dead.delete()):
+            yield Message(f"deleted {deleted}", done=True)
 
 
-def _temporaries(workspace: Path, dry_run: bool) -> Iterator[Said]:
-    """Those that no program holds any more, whose ever they were."""
+def _temporaries(workspace: Path, dry_run: bool) -> Iterator[Message]:
+    """Remove the temporaries that no process works on any more."""
     for path in stale(workspace, remove=not dry_run):
-        yield Said(f"{'would delete' if dry_run else 'deleted'} {path}", done=True)
+        yield Message(f"{'would delete' if dry_run else 'deleted'} {path}", done=True)
 
 
-def _without_record(workspace: Path, names: list[str]) -> Iterator[Said]:
-    """Name the folders in use that may be of a build of bootstrap-vz itself."""
+def _without_record(workspace: Path, names: list[str]) -> Iterator[Message]:
+    """Report folders in use that may belong to a build of bootstrap-vz itself."""
     for folder in sorted(workspace.iterdir()):
         if record.path_of(folder).name in names or folder.is_symlink() or not folder.is_dir():
             continue
         used = [*leftovers.mounts(folder), *leftovers.loop_devices(folder)]
         if used:
-            yield Said(f"{folder}: left alone: there is no record of it; in use: {used[0]}")
+            yield Message(f"{folder}: left alone: it has no record; in use: {used[0]}")

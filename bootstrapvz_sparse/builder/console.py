@@ -1,7 +1,7 @@
-"""What a build shows: phases, a line for each task with the time it took, and what goes wrong.
+"""The output of a build: phases, a line for each task with its time, and warnings.
 
-On a terminal the last line tells how far the running task is; elsewhere it is plain text, and the
-line of a task is completed when the task is.
+On a terminal the last line shows the progress of the running task; elsewhere the line of a task is
+completed when the task ends.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from rich.text import Text
 
 from .progress import BEGINS, Progress
 
-TASKS = "bootstrapvz.base.tasklist"  # logs the description of each task as it begins
-PROGRAMS = "bootstrapvz.common.tools."  # logs what programs print: for the log file
+TASKS = "bootstrapvz.base.tasklist"  # the logger of each task's description as it begins
+PROGRAMS = "bootstrapvz.common.tools."  # the loggers of the output of programs, for the log file
 STYLES = {logging.WARNING: "magenta", logging.ERROR: "red"}
 
 
-class _Tolerant:
-    """A stream that may be gone or full, which must not keep a build from its rollback."""
+class _TolerantStream:
+    """A stream whose errors are counted, not raised: they must not prevent a rollback."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self.lost = stream, False
         self.encoding = stream.encoding or "utf-8"
 
     def write(self, text: str) -> None:
-        with self._noticing():
+        with self._tolerating():
             self._stream.write(text)
 
     def flush(self) -> None:
-        with self._noticing():
+        with self._tolerating():
             self._stream.flush()
 
     @contextlib.contextmanager
-    def _noticing(self) -> Iterator[None]:
+    def _tolerating(self) -> Iterator[None]:
         try:
             yield
         except OSError:
@@ -47,10 +47,10 @@ class _Tolerant:
 
 
 class ConsoleHandler(logging.Handler):
-    """Writes ``task ... 12.3 s``, the time when the task has ended.
+    """A handler that writes ``task ... 12.3 s``, with the time once the task has ended.
 
-    ``live``: the stream is a terminal, whose last line can be written over and over. ``phases``
-    has the phase of each task, by the task's description.
+    ``live``: the stream is a terminal whose last line can be overwritten. ``phases`` maps the
+    description of a task to its phase.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ConsoleHandler(logging.Handler):
         phases: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(logging.DEBUG)
-        self._stream = _Tolerant(stream)
+        self._stream = _TolerantStream(stream)
         self._console = Console(
             file=cast(TextIO, self._stream),
             force_terminal=live,
@@ -80,7 +80,7 @@ class ConsoleHandler(logging.Handler):
         self.began = 0.0
         self.open_line = False
         self.progress = Progress()
-        self.said = ""  # the last line that a program printed before something failed
+        self.last_line = ""  # printed by a program, before something failed
         self.failed = False
         self._live = (
             Live(
@@ -96,16 +96,17 @@ class ConsoleHandler(logging.Handler):
 
     @property
     def lost(self) -> bool:
-        """Whether anything could not be written."""
+        """Return whether any output could not be written."""
         return self._stream.lost
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Show a task, a warning or an error; output of programs only with ``debug``."""
         text = record.getMessage()
         of_program = record.name.startswith(PROGRAMS)
         if of_program:
-            self.progress.heard(text)
+            self.progress.update(text)
             if text.strip() and not self.failed:
-                self.said = "" if text.startswith(BEGINS) else text
+                self.last_line = "" if text.startswith(BEGINS) else text
         if record.exc_info:
             self.failed = True
             self.finish("failed after ")
@@ -121,9 +122,10 @@ class ConsoleHandler(logging.Handler):
         self._write(f"{text}\n", STYLES.get(record.levelno, ""))
 
     def _begin(self, task: str) -> None:
+        """Show that ``task`` runs now."""
         self.finish()
         phase = self.phases.get(task, self.phase)
-        if phase != self.phase and not self.failed:  # a rollback belongs to none
+        if phase != self.phase and not self.failed:  # a rollback has no phase
             self.phase = phase
             self._write(f"{phase}\n", "bold")
         self.task, self.began, self.progress = task, time.monotonic(), Progress()
@@ -134,14 +136,14 @@ class ConsoleHandler(logging.Handler):
             self.open_line = True
 
     def finish(self, how: str = "") -> None:
-        """The running task has ended, and ``how``: show its time."""
+        """Show the time of the running task, which has ended; ``how`` precedes it."""
         seconds = time.monotonic() - self.began
         if self._live:
             self._live.stop()
         if self.open_line:
             self._write(f"{how}{seconds:.1f} s\n")
         elif self.task is not None and (self._live or seconds >= 1):
-            # in a pipe it has said something meanwhile
+            # in a pipe other lines have been written since its own
             self._write(f"{self._indent}{self.task} ... {how}{seconds:.1f} s\n")
         self.task, self.open_line = None, False
 
@@ -150,7 +152,7 @@ class ConsoleHandler(logging.Handler):
         return "  " if self.phase else ""
 
     def __rich__(self) -> Text:
-        """The last line of a terminal: what goes on, in its width."""
+        """Return the last line of a terminal, cut to its width."""
         seconds = time.monotonic() - self.began
         line = f"{self._indent}{self.task} ... {seconds:.0f} s  {self.progress.text}"
         return Text(line.rstrip(), no_wrap=True, overflow="ellipsis")

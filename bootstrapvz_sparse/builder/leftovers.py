@@ -1,16 +1,15 @@
-"""What a build left behind, and how to be rid of it.
+"""What a build left behind, and its removal.
 
-Found by the folder of the build's run, which is that build's own: processes, mounts and loop
-devices below it, and by its name what is in /dev.
+It is found by the folder of the run, which no other build has: processes, mounts and loop devices
+below it, and nodes in /dev by its name. Mounts of a build lie in a mount namespace of its own and
+end with its processes; they are seen here when this is called by the build itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Container
 from pathlib import Path
@@ -18,40 +17,51 @@ from typing import NamedTuple
 
 from ..upstream import loop_partitions
 from ..util import loop, programs
+from ..util.errors import ProgramFailed, ProgramMissing
+from ..util.holders import used_by
 from ..util.mounts import mounts as mounted
+from ..util.trees import remove_tree
+from .backing import backing_file, is_in, leads_to
 
 # The environment variable that all programs of a build inherit, with the folder of its run:
-# debootstrap, say, has its root directory elsewhere.
+# debootstrap, for example, has its root directory elsewhere.
 MARK = "BVZ_SPARSE_BUILD"
 
-# They serve the volume: ended when nothing is mounted from it any more.
+# They serve the volume: ended after everything on it is unmounted.
 SERVERS = ("qemu-nbd",)
 
 BLOCK = Path("/sys/block")
 PATIENCE = 10  # seconds
-BUSY = 2  # seconds for which a program that was ended may still hold what it had open
+BUSY = 2  # seconds for which a mount may stay busy after its users have ended
 
 
 class Leftover(NamedTuple):
-    """A thing that a build left: what is to be done with ``name``, is done, is true if it fails."""
+    """A resource left behind by a build, with the verbs used to report its removal."""
 
     name: str
     verb: str
     past: str
     still: str
+    device: str = ""
+
+    def failure(self) -> str:
+        """Return the error message for a leftover that could not be removed."""
+        users = used_by(self.device) if self.device else ""
+        remedy = " (end that program)" if users else ""
+        return f"{self.name}: {self.still}{users}{remedy}"
 
 
 def _is_below(path: str, folder: Path) -> bool:
     return path == str(folder) or path.startswith(f"{folder}/")
 
 
-def processes(folder: Path, but: Container[str] = ()) -> dict[int, str]:
-    """The programs of the build, ``but`` those called so: process ids and names.
+def processes(folder: Path, exclude: Container[str] = ()) -> dict[int, str]:
+    """Return the programs of the build, except those named in ``exclude``: process ids and names.
 
-    Known by their environment, which they inherit, or by their root directory:
+    They are recognised by their inherited environment or their root directory:
     proc_pid_environ(5), proc_pid_root(5), proc_pid_comm(5).
     """
-    mark, found = os.fsencode(f"{MARK}={folder}"), {}
+    mark, result = os.fsencode(f"{MARK}={folder}"), {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             root, environment = os.readlink(entry / "root"), (entry / "environ").read_bytes()
@@ -59,86 +69,96 @@ def processes(folder: Path, but: Container[str] = ()) -> dict[int, str]:
         except OSError:
             continue  # it has ended, or is a zombie
         ours = _is_below(root, folder) or mark in environment.split(b"\0")
-        if ours and int(entry.name) != os.getpid() and name not in but:
-            found[int(entry.name)] = name
-    return found
+        if ours and int(entry.name) != os.getpid() and name not in exclude:
+            result[int(entry.name)] = name
+    return result
 
 
 def mounts(folder: Path) -> list[str]:
-    """Mount points in ``folder``, the last mounted first, proc_pid_mountinfo(5)."""
+    """Return the mount points in ``folder``, the last mounted first."""
     return [mount.point for mount in mounted() if _is_below(mount.point, folder)][::-1]
 
 
 def loop_devices(folder: Path) -> list[str]:
-    """Loop devices whose backing file lies in ``folder``."""
-    return [device for device, backing in loop.attached() if _is_below(backing, folder)]
+    """Return the loop devices with a backing file in ``folder``."""
+    return [device for device, path in loop.attached() if _is_attached(device, path, folder)]
+
+
+def _is_attached(device: str, path: str, folder: Path) -> bool:
+    """Return whether ``device`` has a file in ``folder``; ``path`` is the one that sysfs shows."""
+    if _is_below(path, folder):
+        return True
+    backing = backing_file(device)
+    return backing is not None and not leads_to(path, backing) and is_in(backing, folder)
 
 
 def mappings(device: str, block: Path = BLOCK) -> list[str]:
-    """Names of the device-mapper devices on ``device``, those on top of others first.
+    """Return the names of the device-mapper devices on ``device``, the topmost first.
 
     Documentation/ABI/stable/sysfs-block and testing/sysfs-block-dm of the kernel.
     """
-    found: list[str] = []
+    names: list[str] = []
     for holder in sorted((block / Path(device).name / "holders").glob("dm-*")):
-        found += mappings(holder.name, block)
-        found.append((block / holder.name / "dm" / "name").read_text().rstrip("\n"))
-    return found
+        names += mappings(holder.name, block)
+        names.append((block / holder.name / "dm" / "name").read_text().rstrip("\n"))
+    return names
 
 
-def found(folder: Path) -> list[Leftover]:
-    """All that there is of the build, in the order in which it is undone."""
-    everything = []
+def find_leftovers(folder: Path) -> list[Leftover]:
+    """Return everything that is left of the build, in the order of its removal."""
+    result = []
     for pid, name in processes(folder).items():
-        everything.append(Leftover(f"process {pid} ({name})", "end", "ended", "still runs"))
+        result.append(Leftover(f"process {pid} ({name})", "end", "ended", "still runs"))
     for point in mounts(folder):
-        everything.append(Leftover(point, "unmount", "unmounted", "is still mounted"))
+        result.append(Leftover(point, "unmount", "unmounted", "still mounted"))
     devices = loop_devices(folder)
     for path in loop_partitions.device_links(folder.name, devices):
-        everything.append(Leftover(str(path), "delete", "deleted", "is still there"))
+        result.append(Leftover(str(path), "delete", "deleted", "still there"))
     for mapping in (mapping for device in devices for mapping in mappings(device)):
-        everything.append(Leftover(f"mapping {mapping}", "remove", "removed", "is still there"))
+        result.append(Leftover(f"mapping {mapping}", "remove", "removed", "still there"))
     for device in devices:
-        everything.append(Leftover(device, "detach", "detached", "is still attached"))
+        result.append(Leftover(device, "detach", "detached", "still attached", device))
     if folder.exists():
-        everything.append(Leftover(str(folder), "delete", "deleted", "is still there"))
-    return everything
+        result.append(Leftover(str(folder), "delete", "deleted", "still there"))
+    return result
 
 
-def end_processes(folder: Path, but: Container[str] = (), *, patience: float = PATIENCE) -> None:
-    """End the programs of the build, ``but`` some: first asked, then after ``patience`` s."""
+def end_processes(
+    folder: Path, exclude: Container[str] = (), *, patience: float = PATIENCE
+) -> None:
+    """End the programs of the build, except those named: SIGTERM, SIGKILL after ``patience`` s."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline, told = time.monotonic() + patience, set[int]()
-        while (running := set(processes(folder, but))) and time.monotonic() < deadline:
-            for pid in running - told:  # some may have been started meanwhile
+        deadline, signalled = time.monotonic() + patience, set[int]()
+        while (running := set(processes(folder, exclude))) and time.monotonic() < deadline:
+            for pid in running - signalled:  # some may have been started meanwhile
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
-            told |= running
+            signalled |= running
             time.sleep(0.05)
 
 
 def unmount(folder: Path, keep: Container[str] = ()) -> None:
-    """Unmount all that is mounted in ``folder``, but for the mount points to ``keep``."""
+    """Unmount everything in ``folder``, except the mount points to ``keep``."""
     for point in mounts(folder):
         if point not in keep:
-            _try("umount", point)
+            _try("umount", "--", point)
 
 
-def _try(*command: str) -> None:
-    """What does not succeed is still there afterwards, and named then."""
-    programs.tell(command)
-    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+def _try(program: str, *arguments: str) -> None:
+    """Run a program; where it fails the resource is still there and reported later."""
+    with contextlib.suppress(ProgramFailed, ProgramMissing):
+        programs.run(program, *arguments)
 
 
 def release(folder: Path) -> None:
-    """End, unmount and detach all that a build left, and delete what it made in /dev."""
+    """End, unmount and detach what a build left, and delete its nodes in /dev."""
     end_processes(folder, SERVERS)
     unmount(folder)
     deadline = time.monotonic() + BUSY
     while mounts(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
         unmount(folder)
-    if mounts(folder):  # what they are on is needed until they are gone
+    if mounts(folder):  # their devices are needed until they are unmounted
         return
     devices = loop_devices(folder)
     loop_partitions.delete_device_links(folder.name, devices)
@@ -148,13 +168,16 @@ def release(folder: Path) -> None:
         _try("losetup", "--detach", device)
     end_processes(folder)
     deadline = time.monotonic() + PATIENCE
-    while loop_devices(folder) and time.monotonic() < deadline:  # udev, say, looks at one
+    while loop_devices(folder) and time.monotonic() < deadline:  # udev, for example, reads it
         time.sleep(0.05)
 
 
-def undo(folder: Path) -> list[Leftover]:
-    """Release what a build left and delete the folder of its run; what could not be undone."""
+def undo(folder: Path, inode: int | None = None) -> list[Leftover]:
+    """Release what a build left and delete the folder of its run; return what is still there.
+
+    With ``inode`` the folder is only deleted if it has that inode.
+    """
     release(folder)
-    if all(leftover.verb == "delete" for leftover in found(folder)):  # nothing uses it
-        shutil.rmtree(folder, ignore_errors=True)
-    return found(folder)
+    if all(leftover.verb == "delete" for leftover in find_leftovers(folder)):  # not in use
+        remove_tree(folder, inode)
+    return find_leftovers(folder)

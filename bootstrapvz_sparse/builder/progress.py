@@ -1,4 +1,4 @@
-"""How far a program is that takes long: told from the lines that it prints."""
+"""The progress of a slow program, parsed from its output."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import re
 
 from ..util.text import printable
 
-BEGINS = "Executing: "  # what bootstrap-vz logs before it runs a program
-# The step and the package, as debootstrap, apt-get and dpkg name them.
+BEGINS = "Executing: "  # logged by bootstrap-vz before it runs a program
+# Lines of debootstrap, apt-get and dpkg that name a step and a package.
 DEBOOTSTRAP = re.compile(
     r"I: (Retrieving|Validating) (\S+) \S+$|I: (Extracting|Unpacking|Configuring) (\S+?)\.\.\.$"
 )
 APT = re.compile(r"(Get):(\d+) \S+ (.+?)(?: \[.*)?$")
 DPKG = re.compile(r"(Unpacking|Setting up) (\S+) \(")
 TOTAL = re.compile(r"(\d+) upgraded, (\d+) newly installed")
-FETCHED = ("Retrieving", "Validating")  # by debootstrap: how many there are is known afterwards
+FETCHED = ("Retrieving", "Validating")  # by debootstrap: their number is known afterwards
 
 
 class Progress:
-    """``text``: the step that the program is at, ``unpacking 45 of 132: libc6``, or nothing."""
+    """The progress of one program; ``text``: ``unpacking 45 of 132: libc6``, or empty."""
 
     def __init__(self) -> None:
         self._begin()
 
     def _begin(self) -> None:
         self.text = ""
-        self._total = 0  # 0 while nobody knows
+        self._total = 0  # 0: unknown
         self._seen: dict[str, set[str]] = {}
 
-    def heard(self, line: str) -> None:
-        """Take notice of a line."""
+    def update(self, line: str) -> None:
+        """Parse a line of output."""
         if line.startswith(BEGINS):
             self._begin()
         elif found := TOTAL.match(line):

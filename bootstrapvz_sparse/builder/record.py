@@ -1,7 +1,7 @@
-"""The record of a build, by which it is known after it was killed.
+"""The record of a build, by which a killed build is recognised.
 
-``WORKSPACE/.RUN.bvz-sparse`` lies beside the folder RUN of the build, from before anything else
-of it is made until nothing of it is left. The build holds it locked, flock(2), while it lives.
+``WORKSPACE/.RUN.bvz-sparse`` lies beside the folder RUN of the build. It is created before anything
+else and deleted last. The build holds it locked, flock(2), while it lives.
 """
 
 from __future__ import annotations
@@ -19,39 +19,44 @@ from ..upstream.loop_partitions import LINKS
 from ..util.temporary import is_at
 
 NAME = re.compile(r"\.([0-9a-f]{8})\.bvz-sparse")
-VERSION = 1
+VERSION = 2
+MAX_SIZE = 1 << 16  # bytes
 
 
 class Running(Exception):
-    """The build that the record is of is not dead."""
+    """The build of the record still runs."""
 
 
 class Invalid(Exception):
-    """It cannot be a record that a build of this workspace has made; the text says why."""
+    """No build of this workspace made the record or its folder; the text says why."""
 
 
 def path_of(folder: Path) -> Path:
-    """The record of the build with the ``folder`` RUN."""
+    """Return the path of the record of the build with the ``folder`` RUN."""
     return folder.parent / f".{folder.name}.bvz-sparse"
 
 
 def _elsewhere(folder: Path) -> list[Path]:
-    """The folders outside of its own that a build makes where they are not there."""
+    """Return the folders outside its own that a build makes where they are missing."""
     return [LINKS, LINKS.parent, folder.parent, *folder.parent.parents]
 
 
 @dataclass
 class Record:
-    """The record of the build with the ``folder`` RUN; ``new``: folders that it makes besides."""
+    """The record of the build with the ``folder`` RUN.
+
+    ``new``: folders elsewhere that it makes; ``inode``: that of its own folder, once it exists.
+    """
 
     folder: Path
     new: list[str] = field(default_factory=list)
+    inode: int | None = None
     _fd: int = -1
 
     def begin(self) -> None:
-        """Make the record, locked, and the workspace.
+        """Create the record, locked, and the workspace.
 
-        :raises OSError: it cannot be made, or is there already
+        :raises OSError: it cannot be created, or exists already
         """
         path = path_of(self.folder)
         self.new = [str(folder) for folder in _elsewhere(self.folder) if not folder.exists()]
@@ -62,12 +67,20 @@ class Record:
             if is_at(fd, path):
                 self._fd = fd
             else:
-                os.close(fd)  # taken for that of a dead build before it was locked
+                os.close(fd)  # taken for a dead build's before it was locked
         content = {"version": VERSION, "folder": str(self.folder), "new": self.new}
         os.write(self._fd, json.dumps(content).encode())
 
+    def note_folder(self) -> None:
+        """Record which folder is the build's own: other users may rename folders.
+
+        :raises OSError: there is no such folder, or the disk is full
+        """
+        self.inode = os.lstat(self.folder).st_ino
+        os.write(self._fd, b"\n" + json.dumps({"inode": self.inode}).encode())
+
     def delete(self) -> list[str]:
-        """Delete it and the folders that were made besides; which these are.
+        """Delete the record and the empty folders that the build made; return these folders.
 
         :raises OSError: it cannot be deleted
         """
@@ -75,30 +88,30 @@ class Record:
             path_of(self.folder).unlink(missing_ok=True)
         deleted = []
         for folder in self.new:
-            with contextlib.suppress(OSError):  # somebody uses it, or it was never made
+            with contextlib.suppress(OSError):  # not empty, or never made
                 os.rmdir(folder)
                 deleted.append(folder)
         return deleted
 
     def close(self) -> None:
-        """Let go of it: from now on its build is dead."""
+        """Release the lock: from now on the build is taken for dead."""
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
 
 
 def take(path: Path) -> Record:
-    """The record of a dead build, locked.
+    """Return the record of a dead build, locked.
 
     :raises Running: the build is not dead
-    :raises Invalid: no build of this workspace made it
+    :raises Invalid: no build of this workspace made it or its folder
     :raises OSError: it cannot be read, or is gone
     """
-    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()):
-            raise Invalid("it is no file of root's")
+            raise Invalid("not a regular file of root's")
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -108,30 +121,52 @@ def take(path: Path) -> Record:
         match = NAME.fullmatch(path.name)
         assert match
         folder = path.parent / match[1]
-        return Record(folder, _new(os.read(fd, 1 << 16), folder), fd)
+        new, inode = _parse(os.read(fd, MAX_SIZE), folder)
+        _check_folder(folder, inode)
+        return Record(folder, new, inode, fd)
     except BaseException:
         os.close(fd)
         raise
 
 
-def _new(text: bytes, folder: Path) -> list[str]:
-    """What a record says, if it is one of the build with ``folder``.
+def _parse(text: bytes, folder: Path) -> tuple[list[str], int | None]:
+    """Return the content of the record of the build with ``folder``: ``new`` and ``inode``.
 
-    :raises Invalid: it is none
+    :raises Invalid: it is not such a record
     """
     if not text:
-        return []  # the build was killed before it made anything
+        return [], None  # the build was killed before it made anything
+    first, _, second = text.partition(b"\n")
     try:
-        content = json.loads(text)
+        content = json.loads(first)
         version, of, new = content["version"], content["folder"], content["new"]
     except (ValueError, TypeError, LookupError) as error:
-        raise Invalid("it is no record of a build") from error
+        raise Invalid("not the record of a build") from error
     if version != VERSION:
-        raise Invalid(f"it is of another version of bvz-sparse: {version}")
+        raise Invalid(f"written by another version of bvz-sparse: {version}")
     if of != str(folder):
-        raise Invalid(f"it is of a build in {of}")
+        raise Invalid(f"belongs to a build in {of}")
     if not isinstance(new, list) or not set(map(str, new)) <= set(map(str, _elsewhere(folder))):
-        raise Invalid("it names folders that no build makes")
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise Invalid(f"{folder} is no folder")
-    return new
+        raise Invalid("names folders that no build makes")
+    try:
+        inode = int(json.loads(second)["inode"])
+    except (ValueError, TypeError, LookupError):  # killed before it was written, or meanwhile
+        inode = None
+    return new, inode
+
+
+def _check_folder(folder: Path, inode: int | None) -> None:
+    """Check that the build made ``folder``, if it exists: nobody else's is to be removed.
+
+    :raises Invalid: it did not, or cannot be known to
+    """
+    try:
+        status = os.lstat(folder)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        raise Invalid(f"{folder} is not a folder")
+    if inode is None and os.listdir(folder):  # killed right after it made the folder
+        raise Invalid(f"it does not name the folder {folder} as the build's own")
+    if inode not in (None, status.st_ino):
+        raise Invalid(f"{folder} is not the folder that the build made")

@@ -1,49 +1,40 @@
-"""Run a manifest, and leave nothing behind when that fails."""
+"""Build the image that a manifest describes, and undo everything when that fails.
+
+bootstrap-vz is imported in functions: :func:`..upstream.install` must come first.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
-import shlex
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import upstream
 from ..upstream import loop_partitions
 from ..util import programs
-from ..util.errors import SparseError
-from ..util.signals import (
-    ENDING,
-    defer_signals,
-    handlers,
-    interrupt_once,
-)
+from ..util.namespace import private_mounts
+from ..util.signals import defer_signals, interrupt_once
 from . import leftovers
-from .preflight import problems
+from .console import ConsoleHandler
+from .failure import BuildError, cause
+from .preflight import problems, unsafe_workspace
 from .record import Record
-
-if TYPE_CHECKING:
-    from .console import ConsoleHandler
+from .rollback import is_full, roll_back, uninterrupted
 
 log = logging.getLogger(__name__)
-
-
-class BuildError(SparseError):
-    """The build cannot be done or has failed; the text says why, in a line or a few."""
 
 
 @dataclass(frozen=True)
 class Options:
     """The options of bootstrap-vz itself; ``log`` is a folder, or None for no log file.
 
-    ``live``: stderr is a terminal, whose last line may be written over and over.
+    ``live``: stderr is a terminal whose last line may be overwritten.
     ``partition_mapper`` is one of :data:`..upstream.loop_partitions.MAPPERS`.
     """
 
@@ -60,7 +51,7 @@ class Options:
 def build(options: Options) -> None:
     """Build the image that the manifest describes.
 
-    :raises BuildError: what is wrong; nothing was created, or all of it was undone
+    :raises BuildError: it cannot be built; nothing was created, or everything was undone
     """
     _prepare_environment()
     try:
@@ -69,7 +60,7 @@ def build(options: Options) -> None:
     except ImportError as error:
         raise BuildError(str(error)) from error
     if os.geteuid() != 0 and not options.dry_run:
-        raise BuildError("building an image needs root; --dry-run does not")
+        raise BuildError("building an image needs root (--dry-run does not)")
     info, tasks = _prepare(_load(options.manifest), options)
     with _logging(options) as (console, logfile):
         where = f"\nlog: {logfile}" if logfile else ""
@@ -80,23 +71,27 @@ def build(options: Options) -> None:
             if not options.dry_run:
                 log.info("done in %s", _duration(time.monotonic() - began))
         except (Exception, KeyboardInterrupt) as error:
-            raise BuildError(f"{_cause(error, console.said)}{where}") from error
+            reason = cause(error, console.last_line)
+            raise BuildError(f"{reason}{_kept(info)}{where}") from error
         finally:
             console.finish()
     if console.lost:
-        raise BuildError(f"the build is done, but not all it said could be printed{where}")
+        raise BuildError(f"the image was built, but some of the output could not be printed{where}")
 
 
 def _prepare_environment() -> None:
     os.environ["PATH"] = programs.search_path()
-    # what programs print is parsed, and the host's language need not exist in the image
+    # output of programs is parsed, and the image may not have the host's locale
     os.environ["LC_ALL"] = "C.UTF-8"
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
 
 
 def _load(path: Path) -> Any:
-    """The validated manifest at ``path``."""
-    import yaml  # where bootstrap-vz is not installed that is to be said first
+    """Return the validated manifest at ``path``.
+
+    :raises BuildError: it is not valid
+    """
+    import yaml  # comes with bootstrap-vz, whose absence is reported first
     from bootstrapvz.base.manifest import Manifest
     from bootstrapvz.common.exceptions import ManifestError
     from bootstrapvz.common.releases import UnknownReleaseException
@@ -110,14 +105,14 @@ def _load(path: Path) -> Any:
     except UnknownReleaseException as error:
         raise BuildError(f"{path}: system.release: {error}") from error
     except yaml.YAMLError as error:
-        raise BuildError(f"{path}: no YAML: {_cause(error)}") from error
+        raise BuildError(f"{path}: not valid YAML: {cause(error)}") from error
     except Exception as error:
         missing = getattr(error, "name", None) or ""
         if missing.startswith(("bootstrapvz.providers.", "bootstrapvz.plugins.")):
             kind, name = missing.split(".")[1:3]
-            raise BuildError(f"{path}: there is no {name} among the {kind}") from error
-        raise BuildError(f"{path}: {_cause(error)}") from error
-    # mount points are compared with absolute paths, without links
+            raise BuildError(f"{path}: {kind}: unknown {kind[:-1]} {name}") from error
+        raise BuildError(f"{path}: {cause(error)}") from error
+    # mount points are compared with absolute paths without symbolic links
     workspace = os.path.realpath(manifest.bootstrapper["workspace"])
     manifest.bootstrapper["workspace"] = workspace
     return manifest
@@ -125,10 +120,11 @@ def _load(path: Path) -> Any:
 
 @contextlib.contextmanager
 def _logging(options: Options) -> Iterator[tuple[ConsoleHandler, Path | None]]:
-    """The console, and the path of the log file, for the time of one build."""
-    from bootstrapvz.base.log import get_file_handler, get_log_filename
+    """Log to the console and the log file during one build; yield the two.
 
-    from .console import ConsoleHandler
+    :raises BuildError: the log file cannot be written
+    """
+    from bootstrapvz.base.log import get_file_handler, get_log_filename
 
     root = logging.getLogger()
     console = ConsoleHandler(
@@ -142,18 +138,17 @@ def _logging(options: Options) -> Iterator[tuple[ConsoleHandler, Path | None]]:
             handlers.append(get_file_handler(path=str(logfile), debug=True))
         except OSError as error:
             raise BuildError(
-                f"cannot write the log {logfile}: {error.strerror} (--log FOLDER, or --log -)"
+                f"{logfile}: cannot write the log: {error.strerror} (--log FOLDER, or --log -)"
             ) from error
-    before = root.level, logging.raiseExceptions, programs.trace
+    before = root.level, logging.raiseExceptions
     root.setLevel(logging.NOTSET)
-    programs.trace = log.debug
-    logging.raiseExceptions = False  # no traceback for each line that a full disk does not take
+    logging.raiseExceptions = False  # no traceback for each line that a full disk rejects
     for handler in handlers:
         root.addHandler(handler)
     try:
         yield console, logfile
     finally:
-        level, logging.raiseExceptions, programs.trace = before
+        level, logging.raiseExceptions = before
         root.setLevel(level)
         for handler in handlers:
             root.removeHandler(handler)
@@ -161,7 +156,7 @@ def _logging(options: Options) -> Iterator[tuple[ConsoleHandler, Path | None]]:
 
 
 def _phases(tasks: set[Any]) -> dict[str, str]:
-    """The phase of each task, by what bootstrap-vz logs as the task begins."""
+    """Map the line that bootstrap-vz logs as a task begins to the task's phase."""
     return {getattr(task, "description", f"Running {task}"): task.phase.name for task in tasks}
 
 
@@ -171,120 +166,107 @@ def _duration(seconds: float) -> str:
 
 
 def _prepare(manifest: Any, options: Options) -> tuple[Any, set[Any]]:
-    """bootstrap-vz's information on the build and its tasks, after a look at what they need."""
+    """Return bootstrap-vz's information on the build and its tasks, once everything is there.
+
+    :raises BuildError: the preflight found problems
+    """
     from bootstrapvz.base.bootstrapinfo import BootstrapInformation
     from bootstrapvz.base.tasklist import load_tasks
 
     try:
         tasks = load_tasks("resolve_tasks", manifest)
         info = BootstrapInformation(manifest=manifest, debug=options.debug)
-        found = [] if options.dry_run else list(problems(info, tasks))
+        lines = [] if options.dry_run else list(problems(info, tasks, options.manifest))
     except Exception as error:
-        raise BuildError(f"{options.manifest}: {_cause(error)}") from error
-    if found:
-        raise BuildError("\n".join(f"{options.manifest}: {problem}" for problem in found))
+        raise BuildError(f"{options.manifest}: {cause(error)}") from error
+    if lines:
+        raise BuildError("\n".join(f"{options.manifest}: {line}" for line in lines))
     return info, tasks
 
 
 def _run(info: Any, tasks: set[Any], options: Options) -> None:
-    """What ``bootstrapvz.base.main.run`` does, and a rollback that leaves nothing behind."""
+    """Do what ``bootstrapvz.base.main.run`` does, with a rollback that leaves nothing behind.
+
+    :raises BuildError: the disk is full, or there can be no mount namespace
+    """
     from bootstrapvz.base.tasklist import TaskList
 
-    tasklist, record = TaskList(tasks), Record(Path(info.workspace))
-    with interrupt_once(), _marked(info.workspace):
+    tasklist = TaskList(tasks)
+    if options.dry_run:
+        tasklist.run(info=info, dry_run=True)
+        return
+    record = Record(Path(info.workspace))
+    with interrupt_once(), _surroundings(info.workspace), contextlib.closing(record):
         try:
-            if not options.dry_run:
-                with defer_signals():
-                    record.begin()
-            tasklist.run(info=info, dry_run=options.dry_run)
-            with _uninterrupted():
+            with defer_signals():
+                record.begin()
+            if reason := unsafe_workspace(record.folder.parent, options.manifest):
+                raise BuildError(reason)
+            with _noting_the_folder(record):
+                tasklist.run(info=info)
+            with uninterrupted():
                 record.delete()
         except (Exception, KeyboardInterrupt) as error:
-            with _uninterrupted():
+            with uninterrupted():
                 log.exception(error)
-                full = not options.dry_run and _is_full(info.workspace)
+                full = is_full(info.workspace)
                 if options.pause_on_error:
-                    with contextlib.suppress(EOFError):  # nobody is there to press it
-                        input("Press Enter to commence rollback")
-                if not options.dry_run:
-                    _roll_back(info, tasklist, record)
+                    _pause(info)
+                roll_back(info, tasklist.tasks_completed, record)
             if full:
                 workspace = info.manifest.bootstrapper["workspace"]
-                raise BuildError(f"the disk of {workspace} is full: {_cause(error)}") from error
+                raise BuildError(f"{workspace}: the disk is full: {cause(error)}") from error
             raise
-        finally:
-            record.close()
 
 
 @contextlib.contextmanager
-def _marked(folder: str) -> Iterator[None]:
-    """Let all programs that are started know whose they are."""
-    os.environ[leftovers.MARK] = folder
+def _surroundings(folder: str) -> Iterator[None]:
+    """Give the build mounts of its own, a mark for its programs, and a umask.
+
+    :raises BuildError: there can be no mount namespace
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(private_mounts())
+        except OSError as error:
+            raise BuildError(
+                f"no mount namespace for the build: {error.strerror} "
+                "(a container needs CAP_SYS_ADMIN, Docker: --privileged)"
+            ) from error
+        os.environ[leftovers.MARK] = folder
+        stack.callback(os.environ.pop, leftovers.MARK, None)
+        umask = os.umask(0o022)
+        stack.callback(os.umask, umask)
+        os.umask(umask | 0o022)  # no other user may write the folder of the run
+        yield
+
+
+@contextlib.contextmanager
+def _noting_the_folder(record: Record) -> Iterator[None]:
+    """Let the task that makes the folder of the run record it, so that it is known again."""
+    from bootstrapvz.common.tasks.workspace import CreateWorkspace
+
+    original = CreateWorkspace.run
+
+    def run(cls: Any, info: Any) -> None:
+        original(info)
+        record.note_folder()
+
+    CreateWorkspace.run = classmethod(run)
     try:
         yield
     finally:
-        os.environ.pop(leftovers.MARK, None)
+        CreateWorkspace.run = original
 
 
-def _is_full(folder: str) -> bool:
-    """Within the image this looks like any I/O error, and its own filesystem has room."""
-    try:
-        status = os.statvfs(folder)
-    except OSError:
-        return False
-    return status.f_bavail * 100 < status.f_blocks  # less than one per cent
+def _pause(info: Any) -> None:
+    """Wait for Enter; the mounts of the build are seen in its namespace only."""
+    log.error("look into it: nsenter --mount --target %d, %s", os.getpid(), info.workspace)
+    with contextlib.suppress(EOFError):  # stdin is closed
+        input("Press Enter to commence rollback")
 
 
-def _roll_back(info: Any, tasklist: Any, record: Record) -> None:
-    """Undo what the completed tasks did, and whatever the one that failed left half-done."""
-    from bootstrapvz.base.tasklist import TaskList, load_tasks
-
-    log.error("Rolling back")
-    workspace = Path(info.workspace)
-    leftovers.end_processes(workspace, leftovers.SERVERS)
-    if hasattr(info, "root"):  # what bootstrap-vz does not know of keeps it from unmounting
-        known = [os.path.join(info.root, point) for point in info.volume.partition_map.root.mounts]
-        leftovers.unmount(Path(info.root), keep=[info.root, *known])
-
-    def counter_task(taskset: set[Any], task: Any, counter: Any) -> None:
-        completed = tasklist.tasks_completed
-        if task in completed and counter not in completed:
-            taskset.add(counter)
-
-    try:
-        tasks = load_tasks(
-            "resolve_rollback_tasks", info.manifest, tasklist.tasks_completed, counter_task
-        )
-        TaskList(tasks).run(info=info, dry_run=False)
-    except Exception as error:
-        log.exception(error)
-    left = leftovers.undo(workspace)
-    for leftover in left:
-        log.error("%s %s", leftover.name, leftover.still)
-    if left:
-        log.error("bvz-sparse clean %s tries again", shlex.quote(str(workspace.parent)))
-    else:
-        record.delete()
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A rollback runs to its end: a second Ctrl-C would leave half of it behind."""
-    with handlers(signal.SIG_IGN, *ENDING):
-        yield
-
-
-def _cause(error: BaseException, said: str = "") -> str:
-    """What went wrong, in one line; ``said`` is what a program printed last."""
-    if isinstance(error, KeyboardInterrupt):
-        return f"interrupted by {error}" if str(error) else "interrupted"
-    if isinstance(error, subprocess.CalledProcessError):
-        # bootstrap-vz keeps what went to stderr; debootstrap names its errors on stdout
-        lines = [line.strip() for line in (error.output or said).splitlines() if line.strip()]
-        reason = f": {lines[-1]}" if lines else ""
-        command = error.cmd if isinstance(error.cmd, str) else shlex.join(error.cmd)
-        if len(command) > 80:
-            command = f"{command[:77]}..."
-        return f"`{command}' ended with status {error.returncode}{reason}"
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
+def _kept(info: Any) -> str:
+    """Return the line that names the finished image that a later failure left."""
+    kept = getattr(info, "_bootstrapvz_sparse", {}).get("kept")
+    return f"\nthe finished image is kept: {kept}" if kept else ""

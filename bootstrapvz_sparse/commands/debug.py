@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 
 from ..util import programs
 from . import streams
@@ -19,4 +20,10 @@ def add_debug(parser: argparse.ArgumentParser) -> None:
 
 def log_programs() -> None:
     """Print each program that is run on stderr."""
-    programs.trace = streams.print_message
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            streams.print_message(record.getMessage())
+
+    programs.log.addHandler(Handler())
+    programs.log.setLevel(logging.DEBUG)

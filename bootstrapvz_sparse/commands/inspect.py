@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..image.inspect import Inspection, inspect
+from ..image.api import inspect
+from ..image.plans import Plan
 from ..render.json import inspection_json
 from ..render.text import inspection_text
 from .debug import add_debug
@@ -54,16 +55,16 @@ def run(arguments: argparse.Namespace) -> int:
     if reason := _misuse(options):
         print_error(reason)
         return 2
-    drawn: list[Inspection] = []
+    drawn: list[Plan] = []
 
-    def work(path: Path) -> Inspection:
+    def work(path: Path) -> Plan:
         with progress(path) as show:
             inspection = inspect(path, progress=show)
         if options.svg or options.html:
             drawn.append(inspection)
         return inspection
 
-    def as_text(inspection: Inspection) -> str:
+    def as_text(inspection: Plan) -> str:
         return inspection_text(
             inspection,
             width=columns() if on_terminal(sys.stdout) else DEFAULT_COLUMNS,
@@ -92,7 +93,7 @@ def _misuse(options: Options) -> str:
     return conflict(options.svg, options.html, options.images, "image")
 
 
-def _draw(options: Options, inspections: Sequence[Inspection]) -> None:
+def _draw(options: Options, inspections: Sequence[Plan]) -> None:
     """Write the pictures."""
     # load ElementTree, which text and JSON do not need
     from ..render.html import inspections_page

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..image.api import Report, sparsify
 from ..image.methods import METHODS
 from ..image.reclaim import RECLAIM
-from ..image.sparsify import Report, sparsify
 from ..render.json import report_json
 from ..render.text import report_text
 from ..util.text import parse_size

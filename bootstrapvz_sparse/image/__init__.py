@@ -1,1 +1,37 @@
-"""The engine: raw image files, as bytes. It knows nothing of bootstrap-vz or of manifests."""
+"""The engine: raw images made sparse. It needs the standard library only.
+
+The public API is the names below; they follow semantic versioning. ``docs/library.md`` has an
+example.
+"""
+
+from ..util.errors import (
+    CheckUnavailable,
+    ImageInUse,
+    InvalidImage,
+    InvalidTarball,
+    ProgramFailed,
+    ProgramMissing,
+    SparseError,
+    Unsupported,
+    VerificationFailed,
+)
+from .api import Report, apply, inspect, plan, sparsify
+from .plans import Plan
+
+__all__ = [
+    "CheckUnavailable",
+    "ImageInUse",
+    "InvalidImage",
+    "InvalidTarball",
+    "Plan",
+    "ProgramFailed",
+    "ProgramMissing",
+    "Report",
+    "SparseError",
+    "Unsupported",
+    "VerificationFailed",
+    "apply",
+    "inspect",
+    "plan",
+    "sparsify",
+]

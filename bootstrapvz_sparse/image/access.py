@@ -1,8 +1,11 @@
-"""Opening an image: only a regular file that nobody else uses is changed."""
+"""Open an image: only a regular file that no one else uses is changed.
+
+The image is the open file. Its path is looked up once; from then on programs get the descriptor,
+and other users of the file are found by device and inode.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -13,143 +16,162 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..util import loop
-from ..util.errors import Refused
-from ..util.mounts import mounts
+from ..util import holders, loop
+from ..util.errors import ImageInUse, InvalidImage
+from .view import FileMap
 
-INTERVAL = 0.1  # seconds between two looks at who uses the image
+INTERVAL = 0.1  # seconds between two looks at the users of the image
+
+KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFIFO: "a fifo",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 class Image:
-    """An open image: its path without symbolic links, its size in bytes, remarks on it.
+    """An open image.
 
-    ``times``: when it was last read and written before it was opened, in nanoseconds.
+    ``path``: its path without symbolic links; ``name``: the path as the user wrote it; ``size``:
+    bytes; ``status``: as it was when it was opened; ``notes``: remarks for the user.
     """
 
-    def __init__(self, path: Path, fd: int, size: int, times: tuple[int, int]) -> None:
-        self.path, self.fd, self.size, self.times = path, fd, size, times
+    def __init__(self, name: Path, path: Path, fd: int, status: os.stat_result) -> None:
+        self.name, self.path, self.fd, self.status = name, path, fd, status
+        self.size = status.st_size
         self.notes: list[str] = []
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
+
+    @property
+    def map(self) -> FileMap:
+        """The bytes of the whole image."""
+        return FileMap(self.fd, self.size)
+
+    @property
+    def times(self) -> tuple[int, int]:
+        """Nanoseconds of the last access and modification before the image was opened."""
+        return self.status.st_atime_ns, self.status.st_mtime_ns
 
     def watch(self) -> None:
-        """Now and then :func:`recheck`, however often it is called.
+        """Call :func:`recheck` at most every :data:`INTERVAL`.
 
-        :raises Refused: as :func:`recheck`
+        :raises ImageInUse: as :func:`recheck`
         """
-        if time.monotonic() >= self._looked + INTERVAL:
+        if time.monotonic() >= self._checked + INTERVAL:
             recheck(self)
-            self._looked = time.monotonic()
+            self._checked = time.monotonic()
 
 
 @contextmanager
 def opened(path: Path, *, write: bool = True) -> Iterator[Image]:
-    """Open the image at ``path``; to write, only where nobody else does anything with it.
+    """Open the image at ``path``; to write, only if no one else uses it.
 
-    :raises Refused: no regular file, empty, not permitted, or in use by somebody
+    :raises InvalidImage: it is not a regular file, is empty, or may not be opened
+    :raises ImageInUse: it is attached, mounted, or locked by another program
     :raises OSError: any other failure of open(2)
     """
-    status = _status(path)
-    real = Path(os.path.realpath(path))
-    flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     try:
-        fd = os.open(real, flags)
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ETXTBSY):
-            raise Refused(f"{path}: {error.strerror}") from error
-        raise
+        raise InvalidImage(f"{path}: {error.strerror}") from error
+    except ValueError as error:  # a zero byte in the path
+        raise InvalidImage(f"{str(path)!r}: {error}") from error
     try:
-        if not os.path.samestat(status, os.fstat(fd)):
-            raise Refused(f"{path} was replaced while it was opened")
-        times = status.st_atime_ns, status.st_mtime_ns
-        image = Image(real, fd, os.fstat(fd).st_size, times)
+        _require_regular(path, os.fstat(place))
+        fd = _reopen(place, path, write)
+        real = Path(os.readlink(f"/proc/self/fd/{place}"))
+    finally:
+        os.close(place)
+    try:
+        image = Image(path, real, fd, os.fstat(fd))
         if path.is_symlink():
             image.notes.append(f"{path} is a symbolic link to {real}")
         if write:
-            _lock(fd, path)
-        if reason := _use(image):
+            _lock(image)
+        if use := _use(image):
             if write:
-                raise Refused(f"{path} is {reason}")
-            image.notes.append(f"{path} is {reason}: what is told of it may be out of date")
+                raise ImageInUse(f"{path}: {use}")
+            image.notes.append(f"{path}: {use}; the figures may be out of date")
         yield image
     finally:
         os.close(fd)
 
 
-def _status(path: Path) -> os.stat_result:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise Refused(f"{path}: {error.strerror}") from error
-    except ValueError as error:  # a zero byte
-        raise Refused(f"{str(path)!r}: {error}") from error
-    if not stat.S_ISREG(status.st_mode):
-        kinds = {
-            stat.S_IFDIR: "a directory",
-            stat.S_IFBLK: "a block device",
-            stat.S_IFCHR: "a character device",
-            stat.S_IFIFO: "a fifo",
-            stat.S_IFSOCK: "a socket",
-        }
-        kind = kinds.get(stat.S_IFMT(status.st_mode), "something else")
-        raise Refused(f"{path} is {kind}, not a regular file")
+def _require_regular(path: Path, status: os.stat_result) -> None:
+    kind = stat.S_IFMT(status.st_mode)
+    if kind != stat.S_IFREG:
+        raise InvalidImage(f"{path}: {KINDS.get(kind, 'a special file')}, not a regular file")
     if status.st_size == 0:
-        raise Refused(f"{path} is empty")
-    return status
+        raise InvalidImage(f"{path}: the file is empty")
 
 
-def _use(image: Image) -> str | None:
-    """What somebody else does with the image."""
-    if devices := loop.devices(image.fd):
-        return f"attached to {', '.join(devices)}"
-    if point := _mounted(image.path):
-        return f"mounted on {point}"
-    return None
+def _reopen(place: int, path: Path, write: bool) -> int:
+    """Open the file of an O_PATH descriptor: what was judged is what is opened."""
+    try:
+        flags = os.O_RDWR if write else os.O_RDONLY
+        return os.open(f"/proc/self/fd/{place}", flags | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise InvalidImage(f"{path}: {error.strerror}") from error
+        if error.errno == errno.ETXTBSY:
+            raise ImageInUse(f"{path}: {error.strerror}") from error
+        raise
+
+
+def _use(image: Image) -> str:
+    """Return how another program uses the image, with the remedy; "" if none does."""
+    status = os.fstat(image.fd)
+    if devices := loop.devices(status):
+        remedy = f"losetup -d {' '.join(devices)}"
+        return f"attached to {', '.join(devices)} (detach it: {remedy})"
+    if points := holders.mount_points_of_file(status):
+        return f"mounted on {points[0]} (unmount it: umount {points[0]})"
+    return ""
 
 
 F_OFD_SETLK = 37  # linux/fcntl.h
 _WHOLE_FILE = (os.SEEK_SET, 0, 0, 0)  # whence, start, length, process
 
 
-def _lock(fd: int, path: Path) -> None:
-    """Take both kinds of lock: flock(2), and that of fcntl(2), which QEMU holds and asks for."""
+def _lock(image: Image) -> None:
+    """Take both kinds of lock: flock(2), and that of fcntl(2), which QEMU takes, too."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        fcntl.fcntl(fd, F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, *_WHOLE_FILE))
+        fcntl.flock(image.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.fcntl(image.fd, F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, *_WHOLE_FILE))
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            raise Refused(f"{path} is locked by another program") from error
+            users = holders.users_of_file(os.fstat(image.fd))
+            by = ", ".join(users) or "another program"
+            raise ImageInUse(f"{image.name}: locked by {by}") from error
         raise
 
 
 def recheck(image: Image, *, unwritten: bool = False) -> None:
-    """Look once more, while we work on the image or have done so.
+    """Check again that the image is still ours, during the work and after it.
 
-    With ``unwritten``, before we write to it, it has to be as it was opened.
+    With ``unwritten``, it must not have been written to since it was opened.
 
-    :raises Refused: it is not where it was, has another size, or somebody uses it
+    :raises ImageInUse: its path names another file, its size changed, or another program uses it
     """
-    status = _status(image.path)
+    try:
+        status = os.stat(image.path, follow_symlinks=False)
+    except OSError as error:
+        raise ImageInUse(f"{image.path}: {error.strerror}; it was moved or deleted") from error
     if not os.path.samestat(status, os.fstat(image.fd)):
-        raise Refused(f"{image.path} was replaced meanwhile")
+        raise ImageInUse(f"{image.path}: replaced by another file")
     if status.st_size != image.size:
-        raise Refused(
-            f"{image.path} had {image.size} bytes and has {status.st_size}: somebody changes it"
+        raise ImageInUse(
+            f"{image.path}: size changed from {image.size} to {status.st_size} bytes; "
+            "another process is writing to the image"
         )
-    if unwritten and status.st_mtime_ns != image.times[1]:
-        raise Refused(f"{image.path} was written to meanwhile")
-    if reason := _use(image):
-        raise Refused(f"{image.path} is {reason} meanwhile: what is read there may be wrong")
+    if unwritten and status.st_mtime_ns != image.status.st_mtime_ns:
+        raise ImageInUse(f"{image.path}: another process wrote to the image")
+    if use := _use(image):
+        raise ImageInUse(f"{image.path}: {use}; the content read since then may be wrong")
 
 
-def lend(image: Image) -> None:
-    """Let programs that lock as QEMU does work on the image; flock(2) remains."""
+def release_lock(image: Image) -> None:
+    """Release the fcntl(2) lock for programs that lock as QEMU does; flock(2) remains."""
     fcntl.fcntl(image.fd, F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_UNLCK, *_WHOLE_FILE))
-
-
-def _mounted(image: Path) -> str | None:
-    """Where the file itself is mounted, without a loop device, as erofs can be."""
-    with contextlib.suppress(OSError):  # /proc is not mounted
-        for mount in mounts():
-            if mount.source == str(image):
-                return mount.point
-    return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 from ..util import programs
 
 NOT_FOUND, AMBIVALENT = 2, 8  # exit codes
+MBR_ENTRIES, ENTRIES = 446, 64  # bytes of an MBR
 TINY = 1440 * 1024  # up to here libblkid stops at the first filesystem, as on a floppy disk
 
 
@@ -31,8 +33,11 @@ def signature(fd: int, start: int, end: int) -> Signature:
     needs more room than there is.
 
     :raises ProgramMissing: blkid is not installed
+    :raises OSError: the file cannot be read
     """
     first = _probe(fd, start, end)
+    if first.type and first.table == "dos" and not any(os.pread(fd, ENTRIES, start + MBR_ENTRIES)):
+        first = first._replace(table="")  # libblkid 2.38 takes exfat's boot sector for one
     if end - start > TINY or not first.type or first.ambivalent:
         return first
     others = _probe(fd, start, end, without=first.type)
@@ -47,6 +52,7 @@ def _probe(fd: int, start: int, end: int, *, without: str = "") -> Signature:
         *(("--match-types", f"no{without}") if without else ()),
         programs.same_file(fd),
         fds=[fd],
+        check=False,
     )
     if done.returncode == AMBIVALENT:
         return Signature(ambivalent=True)

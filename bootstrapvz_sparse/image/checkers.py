@@ -99,7 +99,7 @@ CHECKERS = {
 # Differs from run to run: where the filesystem was shown, and addresses in the program.
 _PATH = re.compile(r"/proc/self/fd/\d+(\?offset=\d+)?|/dev/loop\d+|/\S*/bvz-sparse\.\w+/filesystem")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+(?=,)")
-_ANSWER = re.compile(r"\s+[A-Z][\w ]*\? no$")  # to a question that -n answers
+_ANSWER = re.compile(r"\s+[A-Z][\w ]*( \(y/N\))?\? no?$")  # to a question that -n answers
 
 
 def check(where: Map, kind: str, fd: int) -> Verdict:
@@ -116,7 +116,10 @@ def check(where: Map, kind: str, fd: int) -> Verdict:
     if checker is None:
         raise CheckUnavailable(f"there is no checker for {kind or 'an unknown filesystem'}")
     program, *arguments = checker.command
-    reason = checker.unclean(where)
+    try:
+        reason = checker.unclean(where)
+    except OSError as error:
+        reason = f"its metadata cannot be read: {error.strerror}"
     result = on_view.run(where, fd, program, *arguments, offset=checker.offset)
     text, options = checker.retry
     if text and text in result.stderr:

@@ -1,4 +1,4 @@
-"""Sets of bytes of a file: half-open ranges, sorted, merged; and where a file has data.
+"""Handle sets of bytes of a file, as sorted and merged half-open ranges.
 
 A set of bytes is a list of ``(start, end)`` pairs, both in bytes, ``start < end``, in ascending
 order, no two of them overlapping or touching.
@@ -15,7 +15,7 @@ Ranges = list[Range]
 
 
 def union(*sets: Iterable[Range]) -> Ranges:
-    """All bytes that are in any of ``sets``, whose ranges may be unsorted, overlap or be empty."""
+    """Return the bytes that are in any of ``sets``; their ranges may be unsorted or overlap."""
     merged: Ranges = []
     for start, end in sorted(pair for ranges in sets for pair in ranges):
         if start >= end:
@@ -29,9 +29,9 @@ def union(*sets: Iterable[Range]) -> Ranges:
 
 
 def intersection(first: Iterable[Range], second: Iterable[Range]) -> Ranges:
-    """The bytes that are in both sets.
+    """Return the bytes that are in both sets.
 
-    Ranges that stay what they are in one set are that set's own: a million new ones take 120 MiB.
+    An unchanged range is the same object as before: a million new ones would take 120 MiB.
     """
     common: Ranges = []
     others = iter(second)
@@ -56,7 +56,7 @@ def intersection(first: Iterable[Range], second: Iterable[Range]) -> Ranges:
 
 
 def complement(ranges: Iterable[Range], size: int) -> Ranges:
-    """The bytes of ``[0, size)`` that are not in ``ranges``."""
+    """Return the bytes of ``[0, size)`` that are not in ``ranges``."""
     return list(_gaps(ranges, size))
 
 
@@ -73,14 +73,14 @@ def _gaps(ranges: Iterable[Range], size: int) -> Iterator[Range]:
 
 
 def difference(first: Ranges, second: Iterable[Range]) -> Ranges:
-    """The bytes of ``first`` that are not in ``second``."""
+    """Return the bytes of ``first`` that are not in ``second``."""
     return intersection(first, _gaps(second, first[-1][1])) if first else []
 
 
 def align_inwards(ranges: Ranges, block: int, size: int) -> Ranges:
-    """The whole blocks of ``block`` bytes within ``ranges``.
+    """Return the whole blocks of ``block`` bytes within ``ranges``.
 
-    The last block of a file of ``size`` bytes counts as whole where the file ends in it.
+    The last block of a file of ``size`` bytes counts as whole if the file ends in it.
     """
     aligned: Ranges = []
     for start, end in ranges:
@@ -92,15 +92,15 @@ def align_inwards(ranges: Ranges, block: int, size: int) -> Ranges:
 
 
 def total(ranges: Iterable[Range]) -> int:
-    """How many bytes the ranges hold."""
+    """Return the number of bytes in the ranges."""
     return sum(end - start for start, end in ranges)
 
 
 def data(fd: int, size: int) -> Iterator[Range]:
-    """The ranges of the file that may hold something else than zeros (``SEEK_DATA``, lseek(2)).
+    """Yield the ranges of the file that may hold data (``SEEK_DATA``, lseek(2)).
 
-    Blocks that are allocated but were never written are reported as holes once the file's pages
-    are clean: call ``os.fsync`` before. A filesystem that knows no holes reports none.
+    Allocated blocks that were never written count as holes once the file's pages are clean: call
+    ``os.fsync`` before. On a filesystem without holes, all of the file is data.
     """
     position = 0
     while position < size:
@@ -117,5 +117,5 @@ def data(fd: int, size: int) -> Iterator[Range]:
 
 
 def allocated(status: os.stat_result) -> int:
-    """Bytes that the file occupies: ``st_blocks`` is in units of 512 bytes, stat(2)."""
+    """Return the bytes that the file occupies: ``st_blocks`` counts 512 bytes, stat(2)."""
     return status.st_blocks * 512

@@ -1,4 +1,4 @@
-"""The extents of a file as its filesystem lists them, allocated but unwritten ones too.
+"""The extents of a file as its filesystem lists them, unwritten ones included.
 
 Source: https://docs.kernel.org/filesystems/fiemap.html, ``linux/fiemap.h``, ``linux/fs.h``.
 """
@@ -21,27 +21,34 @@ FIEMAP_EXTENT_SHARED = 0x2000
 _HEADER = struct.Struct("=QQLLLL")  # start, length, flags, mapped extents, their count, reserved
 _EXTENT = struct.Struct("=QQQ16xL12x")  # logical, physical, length, flags
 _BATCH = 1024
+LARGEST_FILE = (1 << 63) - 1  # blocks behind the end of the file count, too
 _NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EINVAL, errno.EBADR)
 
 
 class Extents(NamedTuple):
-    """Byte ranges of a file: allocated but never written, so that they read as zeros; and in
-    blocks that other files have, too."""
+    """The special extents of a file.
+
+    ``unwritten``: byte ranges that are allocated but were never written, so they read as zeros;
+    ``shared``: byte ranges in blocks that other files have, too; ``beyond``: bytes allocated
+    behind the end of the file.
+    """
 
     unwritten: Ranges
     shared: Ranges
+    beyond: int = 0
 
 
 def extents(fd: int, size: int) -> Extents | None:
-    """What the filesystem says of the file's extents; None where it does not list them.
+    """Return the extents of the file; None if its filesystem does not list them.
 
     :raises OSError: the file cannot be read
     """
-    unwritten, shared = [], []
+    unwritten, shared, beyond = [], [], 0
     position = 0
     buffer = bytearray(_HEADER.size + _BATCH * _EXTENT.size)
-    while position < size:
-        _HEADER.pack_into(buffer, 0, position, size - position, FIEMAP_FLAG_SYNC, 0, _BATCH, 0)
+    while True:
+        length = LARGEST_FILE - position
+        _HEADER.pack_into(buffer, 0, position, length, FIEMAP_FLAG_SYNC, 0, _BATCH, 0)
         try:
             fcntl.ioctl(fd, FS_IOC_FIEMAP, buffer)
         except OSError as error:
@@ -53,11 +60,14 @@ def extents(fd: int, size: int) -> Extents | None:
             start, _, length, flags = _EXTENT.unpack_from(
                 buffer, _HEADER.size + index * _EXTENT.size
             )
-            if flags & FIEMAP_EXTENT_UNWRITTEN:
-                unwritten.append((start, min(start + length, size)))
-            if flags & FIEMAP_EXTENT_SHARED:
-                shared.append((start, min(start + length, size)))
             position = start + length
+            if start >= size:
+                beyond += length
+                continue
+            end = min(position, size)
+            if flags & FIEMAP_EXTENT_UNWRITTEN:
+                unwritten.append((start, end))
+            if flags & FIEMAP_EXTENT_SHARED:
+                shared.append((start, end))
         if not mapped or flags & FIEMAP_EXTENT_LAST:
-            break
-    return Extents(union(unwritten), union(shared))
+            return Extents(union(unwritten), union(shared), beyond)

@@ -41,7 +41,7 @@ class GptPartition(NamedTuple):
 
 
 class GptTable(NamedTuple):
-    """A table of which both copies agree.
+    """A table with at least one good copy, which the other does not contradict.
 
     ``reserved`` are the byte ranges of the two copies and what else is outside the usable sectors.
     """
@@ -80,27 +80,50 @@ def sector_size(where: Map) -> int:
 def read_gpt(where: Map) -> GptTable:
     """Read both copies of the GPT.
 
-    :raises UntrustedTable: a copy is missing or damaged, or they or the MBR do not agree
+    :raises UntrustedTable: no copy is good, or they or the MBR do not agree
     :raises OSError: the image cannot be read
     """
     sector = sector_size(where)
     if not sector:
         raise UntrustedTable("the primary GPT is missing")
-    primary = _header(where, sector, 1, "primary")
+    primary, backup, backup_at = _copies(where, sector)
+    _verify_layout(primary, backup, backup_at, sector)
+    partitions = _partitions(primary, sector)
+    _verify_mbr(where, partitions, sector)
+    usable = primary.first_usable * sector, (primary.last_usable + 1) * sector
+    return GptTable(sector, partitions, ((0, usable[0]), (usable[1], where.size)))
+
+
+def _copies(where: Map, sector: int) -> tuple[_Header, _Header, int]:
+    """Return both headers, and the sector of the backup; one damaged copy is replaced by the other.
+
+    :raises UntrustedTable: both are damaged, they differ, or the image is cut off
+    """
+    backup_at = where.size // sector - 1
+    try:
+        primary = _header(where, sector, 1, "primary")
+    except UntrustedTable as damage:
+        if not where.read(sector, 8) == SIGNATURE:
+            raise
+        try:
+            backup = _header(where, sector, backup_at, "backup")
+        except UntrustedTable:
+            raise damage from None
+        return backup._replace(entries_at=2), backup, backup_at
     backup_at = primary.alternate
     if (backup_at + 1) * sector > where.size:
         raise UntrustedTable(
             "the backup GPT is missing: the image was cut off"
             f" ({where.size} bytes of {(backup_at + 1) * sector})"
         )
-    backup = _header(where, sector, backup_at, "backup")
+    try:
+        backup = _header(where, sector, backup_at, "backup")
+    except UntrustedTable:  # the kernel reads the primary copy alone
+        entries = -(-len(primary.entries) // sector)
+        return primary, primary._replace(entries_at=backup_at - entries), backup_at
     if backup.alternate != 1 or not _agree(primary, backup):
         raise UntrustedTable("the primary and the backup GPT differ")
-    _verify_layout(primary, backup, backup_at, sector)
-    partitions = _partitions(primary, sector)
-    _verify_mbr(where, partitions, sector)
-    usable = primary.first_usable * sector, (primary.last_usable + 1) * sector
-    return GptTable(sector, partitions, ((0, usable[0]), (usable[1], where.size)))
+    return primary, backup, backup_at
 
 
 def _header(where: Map, sector: int, lba: int, copy: str) -> _Header:
@@ -150,6 +173,8 @@ def _partitions(header: _Header, sector: int) -> tuple[GptPartition, ...]:
         fields = ENTRY.unpack_from(header.entries, index * header.entry_size)
         type_guid, _, first, last, _, name = fields
         if not any(type_guid):
+            if first:
+                raise UntrustedTable(f"partition {index + 1} has a start but no type")
             continue
         if not header.first_usable <= first <= last <= header.last_usable:
             raise UntrustedTable(f"partition {index + 1} lies outside the usable sectors")

@@ -1,4 +1,4 @@
-"""Punching holes into files, and finding out where that can be done.
+"""Punch holes into files, and find out where that can be done.
 
 Source of the constants and the meaning of errno: fallocate(2), ``linux/falloc.h``,
 ``linux/fs.h``.
@@ -10,6 +10,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ _fallocate.restype = ctypes.c_int
 
 
 def punch(fd: int, start: int, end: int) -> None:
-    """Free the bytes from ``start`` up to ``end``: they read as zeros, the size stays.
+    """Free the bytes from ``start`` up to ``end``: they read as zeros, and the size stays.
 
     :raises Unsupported: the filesystem cannot punch holes
     :raises OSError: any other failure, see fallocate(2): ENOSPC where a longer list of extents
@@ -49,7 +50,7 @@ def punch(fd: int, start: int, end: int) -> None:
         raise OSError(number, f"punching a hole at byte {start}: {os.strerror(number)}")
 
 
-Watch = Callable[[], object]  # raises where the work is not to go on
+Watch = Callable[[], object]  # raises if the work shall not go on
 
 
 def punch_all(fd: int, ranges: Ranges, watch: Watch) -> None:
@@ -64,13 +65,13 @@ def punch_all(fd: int, ranges: Ranges, watch: Watch) -> None:
 
 @contextmanager
 def punching(fd: int, ranges: Ranges, watch: Watch) -> Iterator[None]:
-    """Punch ``ranges`` in a thread while the body runs; both are done on leaving.
+    """Punch ``ranges`` in a thread while the body runs; both have ended on leaving.
 
-    When the body fails or is interrupted, the range at hand is the last one.
+    When the body fails or is interrupted, the hole being punched is the last one.
 
     :raises Unsupported, OSError: as :func:`punch_all`
     """
-    stop = threading.Event()
+    go, stop = threading.Event(), threading.Event()
     failures: list[Exception] = []
 
     def watch_and_stop() -> None:
@@ -79,6 +80,7 @@ def punching(fd: int, ranges: Ranges, watch: Watch) -> Iterator[None]:
         watch()
 
     def work() -> None:
+        go.wait()
         try:
             punch_all(fd, ranges, watch_and_stop)
         except _Stopped:
@@ -87,13 +89,17 @@ def punching(fd: int, ranges: Ranges, watch: Watch) -> Iterator[None]:
             failures.append(failure)
 
     thread = threading.Thread(target=work)
-    thread.start()
     try:
+        thread.start()
+        go.set()
         yield
         thread.join()
     finally:
         stop.set()
-        thread.join()
+        if go.is_set():
+            thread.join()
+        else:  # start() was interrupted: the thread, if there is one, ends without punching
+            go.set()
     if failures:
         raise failures[0]
 
@@ -103,16 +109,15 @@ class _Stopped(Exception):
 
 
 class Capabilities(NamedTuple):
-    """What the filesystem of a folder can do with files.
+    """The abilities of the filesystem of a folder.
 
     ``sparse``: a file can have blocks that are not allocated. ``punch``: allocated blocks can be
-    freed again. ``report``: ``SEEK_HOLE`` finds holes. ``clone``: a file can share the blocks of
-    another. ``block``: bytes of an allocation unit.
+    freed again. ``clone``: a file can share the blocks of another. ``block``: bytes of an
+    allocation unit.
     """
 
     sparse: bool
     punch: bool
-    report: bool
     clone: bool
     block: int
 
@@ -128,8 +133,6 @@ def _nameless_file(folder: Path) -> Iterator[int]:
     except OSError as error:
         if error.errno not in (*NOT_SUPPORTED, errno.EISDIR, errno.EINVAL):
             raise
-        import tempfile  # for the few filesystems that have none without a name at first
-
         fd, name = tempfile.mkstemp(dir=folder)
         os.unlink(name)
     try:
@@ -139,10 +142,9 @@ def _nameless_file(folder: Path) -> Iterator[int]:
 
 
 def probe(folder: Path) -> Capabilities:
-    """Find out what ``folder`` can do, by trying it on files without a name there.
+    """Find out the capabilities of ``folder``, by trying them on files without a name.
 
-    Never by the name of the filesystem: what a network or FUSE filesystem can do hangs on what
-    is below it.
+    The name of a network or FUSE filesystem does not tell: it depends on the one below.
 
     :raises OSError: nothing can be written there
     """
@@ -151,7 +153,6 @@ def probe(folder: Path) -> Capabilities:
         os.pwrite(fd, b"\1" * PROBED, 0)
         os.fsync(fd)
         before = allocated(os.fstat(fd))
-        hole = os.lseek(fd, 0, os.SEEK_HOLE)
         clone = _clones(fd, folder)
         try:
             punch(fd, 0, PROBED // 2)
@@ -162,23 +163,20 @@ def probe(folder: Path) -> Capabilities:
         return Capabilities(
             sparse=before < 2 * PROBED,
             punch=punched,
-            report=hole < 4 * PROBED,
             clone=clone,
             block=os.fstatvfs(fd).f_frsize,
         )
 
 
 def probe_file(fd: int) -> Capabilities:
-    """Find out of the file ``fd`` what takes no room and needs no other file: punching."""
+    """Find out whether holes can be punched into the file ``fd``; this needs no room."""
     end = os.fstat(fd).st_size
     try:
-        punch(fd, end, end + 1)  # there is nothing
+        punch(fd, end, end + 1)  # nothing is there
         punched = True
     except Unsupported:
         punched = False
-    return Capabilities(
-        sparse=punched, punch=punched, report=punched, clone=False, block=os.fstatvfs(fd).f_frsize
-    )
+    return Capabilities(sparse=punched, punch=punched, clone=False, block=os.fstatvfs(fd).f_frsize)
 
 
 def _clones(fd: int, folder: Path) -> bool:

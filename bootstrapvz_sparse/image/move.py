@@ -1,4 +1,4 @@
-"""Moving and copying an image without filling its holes."""
+"""Move and copy an image without filling its holes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import contextlib
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..util import programs
-from ..util.errors import Refused, VerificationFailed
+from ..util.errors import ImageInUse, ProgramFailed, Unsupported, VerificationFailed
 from ..util.temporary import temporary
 from ..util.text import human
 from .extents import allocated, data, union
@@ -19,42 +20,48 @@ CHUNK_SIZE = 1 << 20
 
 
 def move(source: Path, destination: Path, *, verify: bool = True) -> list[str]:
-    """Give the image ``source`` the path ``destination``; remarks on that.
+    """Move the image to the path ``destination``; return notes for the user.
 
-    By a rename, or across filesystems by a sparse copy that is complete and on disk, and with
-    ``verify`` compared, before it gets its name and the source goes.
+    It is renamed, or across filesystems copied: the copy is complete and on disk, and with
+    ``verify`` compared, before it gets its name and the source is deleted.
 
-    :raises Refused: there is something already, no room, or cp fails
-    :raises VerificationFailed: the copy is not the same
+    :raises Unsupported: the destination exists or has no room
+    :raises ImageInUse: the source was replaced meanwhile
+    :raises ProgramFailed: cp failed
+    :raises VerificationFailed: the copy differs
     :raises OSError: a file cannot be read or written
     """
     if os.path.lexists(destination):
-        raise Refused(f"{destination} is there already")
+        raise Unsupported(f"{destination}: already exists (move it away)")
     try:
         os.rename(source, destination)
         return []
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
+    with _opened(source) as fd:
+        return _move_across(fd, source, destination, verify)
+
+
+def _move_across(fd: int, source: Path, destination: Path, verify: bool) -> list[str]:
     notes = []
-    status, can = os.stat(source), probe(destination.parent)
+    status, can = os.fstat(fd), probe(destination.parent)
     needed = allocated(status) if can.sparse else status.st_size
     free = shutil.disk_usage(destination.parent).free
     if needed > free:
-        raise Refused(
-            f"{destination.parent} has {human(free)} left, and the image "
-            f"takes {human(needed)} there"
+        raise Unsupported(
+            f"{destination.parent}: {human(free)} free, but the image needs {human(needed)}"
         )
     if not can.sparse:
-        notes.append(f"files cannot have holes in {destination.parent}: the image is whole there")
+        notes.append(f"{destination.parent}: no sparse files there; the image takes its whole size")
     with temporary(destination) as file:
-        _copy(source, file.fd)
-        with contextlib.suppress(PermissionError):  # some filesystems have no owners
-            os.fchown(file.fd, status.st_uid, status.st_gid)
-        shutil.copystat(source, file.path)
+        _copy(fd, file.fd, source)
+        _copy_status(fd, file.fd, status)
         if verify:
-            _compare(source, file.path)
+            _compare(fd, file.fd, destination)
         file.place(destination)
+    if not os.path.samestat(os.lstat(source), status):
+        raise ImageInUse(f"{source}: replaced by another file, which is kept")
     os.unlink(source)
     return notes
 
@@ -62,43 +69,57 @@ def move(source: Path, destination: Path, *, verify: bool = True) -> list[str]:
 def copy(source: Path, destination: Path) -> None:
     """Copy the content of ``source`` by GNU cp; zeros become holes.
 
-    The copy gets its name, in place of what has it, when it is complete and on disk.
+    The copy gets its name, in place of a file of that name, once it is complete and on disk.
 
-    :raises Refused: cp fails
+    :raises ProgramFailed: cp failed
+    :raises OSError: a file cannot be read or written
     """
-    with temporary(destination) as file:
-        _copy(source, file.fd)
+    with _opened(source) as fd, temporary(destination) as file:
+        _copy(fd, file.fd, source)
         umask = os.umask(0)
         os.umask(umask)
         os.fchmod(file.fd, 0o666 & ~umask)
         file.place(destination)
 
 
-def _copy(source: Path, fd: int) -> None:
-    # where files can be cloned cp does so unasked, and then makes nothing sparse
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _copy(source: int, target: int, name: Path) -> None:
+    # without --reflink=never cp clones where it can, and then makes nothing sparse
     options = ("--sparse=always", "--reflink=never", "--")
-    done = programs.run("cp", *options, source, programs.same_file(fd), fds=[fd])
-    if done.returncode:
-        raise Refused(f"cp failed: {programs.last_line(done.stderr)}")
-    os.fsync(fd)
-    size, wanted = os.fstat(fd).st_size, os.stat(source).st_size
-    if size != wanted:
-        raise Refused(f"the copy of {source} has {size} bytes in place of {wanted}")
+    places = programs.same_file(source), programs.same_file(target)
+    programs.run("cp", *options, *places, fds=[source, target])
+    os.fsync(target)
+    size, expected = os.fstat(target).st_size, os.fstat(source).st_size
+    if size != expected:
+        raise ProgramFailed(f"{name}: the copy has {size} bytes, expected {expected}")
 
 
-def _compare(first: Path, second: Path) -> None:
-    """Read what is no hole of either file.
+def _copy_status(source: int, target: int, status: os.stat_result) -> None:
+    """Give the copy the owner, mode, attributes and times of the source, by descriptor."""
+    with contextlib.suppress(PermissionError):  # some filesystems have no owners
+        os.fchown(target, status.st_uid, status.st_gid)
+    shutil.copystat(f"/proc/self/fd/{source}", f"/proc/self/fd/{target}")
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _compare(first: int, second: int, name: Path) -> None:
+    """Compare two files; only what is a hole in both is not read.
 
     :raises VerificationFailed: they differ
     """
-    with first.open("rb", buffering=0) as a, second.open("rb", buffering=0) as b:
-        size = os.fstat(a.fileno()).st_size
-        written = union(data(a.fileno(), size), data(b.fileno(), size))
-        for start, end in written:
-            for position in range(start, end, CHUNK_SIZE):
-                length = min(CHUNK_SIZE, end - position)
-                chunks = (os.pread(file.fileno(), length, position) for file in (a, b))
-                if len(set(chunks)) > 1:
-                    raise VerificationFailed(
-                        f"{second} is not the same as {first} at byte {position}"
-                    )
+    size = os.fstat(first).st_size
+    for start, end in union(data(first, size), data(second, size)):
+        for position in range(start, end, CHUNK_SIZE):
+            length = min(CHUNK_SIZE, end - position)
+            if os.pread(first, length, position) != os.pread(second, length, position):
+                raise VerificationFailed(
+                    f"{name}: the copy differs from the image at byte {position}"
+                )

@@ -42,7 +42,9 @@ def run(
     whole = pieces == [(0, os.fstat(fd).st_size)]
     if whole or (offset and len(pieces) == 1):
         path = programs.same_file(fd) + ("" if whole else offset.format(pieces[0][0]))
-        return programs.run(*(path if part == "@" else part for part in command), fds=[fd])
+        return programs.run(
+            *(path if part == "@" else part for part in command), fds=[fd], check=False
+        )
     reasons = []
     for way in WAYS:
         with _memory_file(pack(pieces)) as packed, _memory_file() as reason:
@@ -63,12 +65,20 @@ def _run(
 ) -> subprocess.CompletedProcess[str]:
     helper = programs.find("fusermount3") if way == "fusermount3" else loop.name_of_ours()
     return programs.run(
-        sys.executable,
+        _interpreter(),
         *("-I", "-S", "-c", PROGRAM, ROOT),
         *(way, str(os.getpid()), ",".join(map(str, fds)), helper),
         *command,
         fds=fds,
+        check=False,
     )
+
+
+def _interpreter() -> str:
+    """Return the Python that runs us, or any where its path cannot be used: the rest is ours."""
+    if sys.executable and os.access(sys.executable, os.X_OK):
+        return sys.executable
+    return programs.find("python3")
 
 
 @contextmanager

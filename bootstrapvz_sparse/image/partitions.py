@@ -1,7 +1,11 @@
-"""The partition table of an image, as sfdisk(8) reads it, and what of it can be believed."""
+"""Read the partition table of an image, and judge how far it can be trusted.
+
+A GPT is read by :mod:`.gpt`, an msdos table by sfdisk(8).
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 from collections.abc import Iterator
@@ -9,10 +13,12 @@ from typing import Any, NamedTuple
 
 from ..util import programs
 from ..util.errors import ProgramMissing
-from .blkid import signature
+from .blkid import Signature, signature
+from .gpt import UntrustedTable, read_gpt
+from .view import FileMap
 
 SECTOR = 512
-READABLE = {"dos", "gpt", "PMBR"}  # in the words of blkid
+GPT = {"gpt", "PMBR"}  # in the words of blkid
 EXTENDED = {"5", "f", "85"}
 PROTECTIVE = "ee"
 MAX_PRIMARY = 4  # in an MBR; the numbers of logical partitions come next
@@ -23,8 +29,9 @@ MAX_LOGICAL = 256  # a chain that refers to itself would have no end
 class Partition(NamedTuple):
     """A partition between two bytes of the image; number 0 is an image without a table.
 
-    ``filesystem`` is the type that blkid(8) tells, ``""`` where it knows none. ``trouble`` says
-    why nothing in it may count as free. ``boot_code``: GRUB's own place, without a filesystem.
+    ``filesystem`` is the type that blkid(8) reports, "" if it knows none. ``type_code`` is the
+    GUID of its type in a GPT, or the type byte of an MBR in hexadecimal. ``skip_reason`` says why
+    nothing in it may count as free. ``boot_code``: GRUB's own partition, without a filesystem.
     """
 
     number: int
@@ -32,98 +39,128 @@ class Partition(NamedTuple):
     end: int
     name: str = ""
     filesystem: str = ""
-    trouble: str = ""
+    skip_reason: str = ""
     boot_code: bool = False
+    type_code: str = ""
+    table: str = ""
 
     def __str__(self) -> str:
         return f"partition {self.number}" if self.number else "the filesystem"
 
 
 class Table(NamedTuple):
-    """``label`` is ``dos``, ``gpt``, ``none`` (one filesystem fills the image) or ``unknown``.
+    """The partition table of an image.
 
-    ``trouble`` says why it is unknown.
+    ``label`` is ``dos``, ``gpt``, ``none`` (one filesystem fills the image) or ``unknown``, and
+    ``skip_reason`` says why it is unknown. ``signature``: of the whole image.
     """
 
     label: str
     partitions: tuple[Partition, ...] = ()
-    trouble: str = ""
+    skip_reason: str = ""
+    signature: Signature = Signature()
 
 
 def read(fd: int, size: int) -> Table:
-    """The table of the image of ``size`` bytes. Extended partitions are not listed: their logical
-    partitions are.
+    """Return the table of the image of ``size`` bytes.
+
+    Extended partitions are not listed: their logical partitions are.
 
     :raises OSError: the image cannot be read
     """
     try:
-        found = signature(fd, 0, size)
-        if found.ambivalent:
-            return Table("unknown", trouble="several filesystems or tables claim the image")
-        if not found.table:
-            return Table("none", (Partition(0, 0, size, filesystem=found.type),))
-        if found.table not in READABLE:
-            return Table("unknown", trouble=f"a partition table of type {found.table}")
-        return _sfdisk(fd, size)
+        whole = signature(fd, 0, size)
+        return _read(fd, size, whole)._replace(signature=whole)
     except ProgramMissing as missing:
-        return Table("unknown", trouble=str(missing))
+        return Table("unknown", skip_reason=str(missing))
 
 
-def _sfdisk(fd: int, size: int) -> Table:
-    import json  # takes its time, which images without a table need not spend
+def _read(fd: int, size: int, whole: Signature) -> Table:
+    if whole.error:
+        return Table("unknown", skip_reason=whole.error)
+    if whole.ambivalent:
+        return Table("unknown", skip_reason="several filesystems or tables claim the image")
+    if not whole.table:
+        return Table("none", (Partition(0, 0, size, filesystem=whole.type),))
+    if whole.table in GPT:
+        return _gpt(fd, size)
+    if whole.table == "dos":
+        return _dos(fd, size)
+    return Table("unknown", skip_reason=f"a partition table of type {whole.table}")
 
-    done = programs.run("sfdisk", "--json", programs.same_file(fd), fds=[fd])
-    if done.returncode:
-        return Table("unknown", trouble=f"sfdisk: {programs.last_line(done.stderr)}")
+
+def _gpt(fd: int, size: int) -> Table:
     try:
-        table = json.loads(done.stdout)["partitiontable"]
-    except ValueError:  # a remark comes before it: on a logical partition of no size, say
-        return Table("unknown", trouble=f"sfdisk: {programs.first_line(done.stdout)}")
-    label, entries = table["label"], table.get("partitions", [])
-    if label == "dos" and done.stderr.strip():  # such as what it ignores of a logical partition
-        return Table("unknown", trouble=f"sfdisk: {programs.first_line(done.stderr)}")
-    # sfdisk leaves out a start that is none
-    damaged = any(entry["type"] == PROTECTIVE or "start" not in entry for entry in entries)
-    if label not in ("dos", "gpt") or damaged:
-        return Table("unknown", trouble="the partition table is damaged")
-    if not entries:
-        return Table("unknown", trouble="the partition table is empty")
+        gpt = read_gpt(FileMap(fd, size))
+    except UntrustedTable as reason:
+        return Table("unknown", skip_reason=str(reason))
     partitions = [
-        _partition(entry, table["device"])
-        for entry in entries
-        if label == "gpt" or entry["type"] not in EXTENDED
+        Partition(
+            entry.number,
+            entry.start,
+            entry.end,
+            name=entry.name,
+            boot_code=entry.type_code == BIOS_BOOT,
+            type_code=entry.type_code,
+        )
+        for entry in gpt.partitions
     ]
-    extended = [_bytes(e) for e in entries if label == "dos" and e["type"] in EXTENDED]
-    if label == "gpt":
-        reserved = [(0, table["firstlba"] * SECTOR), ((table["lastlba"] + 1) * SECTOR, size)]
-    else:
-        records = list(_extended_boot_records(fd, entries))
-        logical = [p for p in partitions if p.number > MAX_PRIMARY]
-        astray = [p for p in logical if not _inside(p, extended)]
-        # the kernel and others would find others there
-        if astray or (extended and len(records) != max(len(logical), 1)):
-            return Table("unknown", trouble="the chain of logical partitions is damaged")
-        reserved = [(0, SECTOR), *records]
-    return Table(
-        label,
-        tuple(
-            _examined(fd, _placed(partition, partitions, reserved, extended, size))
-            for partition in partitions
-        ),
-    )
+    return _table("gpt", fd, size, partitions, list(gpt.reserved), [])
+
+
+def _dos(fd: int, size: int) -> Table:
+    listed = programs.run("sfdisk", "--json", programs.same_file(fd), fds=[fd], check=False)
+    if listed.returncode:
+        return Table("unknown", skip_reason=f"sfdisk: {programs.last_line(listed.stderr)}")
+    try:
+        table = json.loads(listed.stdout)["partitiontable"]
+    except ValueError:  # a remark comes before it: on a logical partition of no size, say
+        return Table("unknown", skip_reason=f"sfdisk: {programs.first_line(listed.stdout)}")
+    if listed.stderr.strip():  # such as what it ignores of a logical partition
+        return Table("unknown", skip_reason=f"sfdisk: {programs.first_line(listed.stderr)}")
+    entries = table.get("partitions", [])
+    # sfdisk leaves out a start that it cannot read
+    damaged = any(entry["type"] == PROTECTIVE or "start" not in entry for entry in entries)
+    if table["label"] != "dos" or damaged:
+        return Table("unknown", skip_reason="the partition table is damaged")
+    extended = [_bytes(entry) for entry in entries if entry["type"] in EXTENDED]
+    device = table["device"]
+    partitions = [_partition(e, device) for e in entries if e["type"] not in EXTENDED]
+    records = list(_extended_boot_records(fd, entries))
+    logical = [partition for partition in partitions if partition.number > MAX_PRIMARY]
+    astray = [partition for partition in logical if not _inside(partition, extended)]
+    # the kernel and other programs would find other partitions there
+    if astray or (extended and len(records) != max(len(logical), 1)):
+        return Table("unknown", skip_reason="the chain of logical partitions is damaged")
+    return _table("dos", fd, size, partitions, [(0, SECTOR), *records], extended)
+
+
+def _table(
+    label: str,
+    fd: int,
+    size: int,
+    partitions: list[Partition],
+    reserved: list[tuple[int, int]],
+    extended: list[tuple[int, int]],
+) -> Table:
+    """Return the table, with each partition judged by its place and examined."""
+    if not partitions and not extended:
+        return Table("unknown", skip_reason="the partition table is empty")
+    placed = [_placed(each, partitions, reserved, extended, size) for each in partitions]
+    return Table(label, tuple(_examined(fd, partition) for partition in placed))
 
 
 def _examined(fd: int, partition: Partition) -> Partition:
-    """The partition, with what lies in it."""
-    if partition.trouble:
+    """Return the partition with the signatures found in it."""
+    if partition.skip_reason:
         return partition
-    found = signature(fd, partition.start, partition.end)
-    trouble = ""
-    if found.ambivalent:
-        trouble = "several filesystems claim it"
-    elif found.table:
-        trouble = f"a partition table of type {found.table} lies in it"
-    return partition._replace(filesystem=found.type, trouble=trouble)
+    inside = signature(fd, partition.start, partition.end)
+    skip_reason = inside.error
+    if inside.ambivalent:
+        skip_reason = "several filesystems claim it"
+    elif inside.table:
+        skip_reason = f"a partition table of type {inside.table} lies in it"
+    return partition._replace(filesystem=inside.type, skip_reason=skip_reason, table=inside.table)
 
 
 def _bytes(entry: dict[str, Any]) -> tuple[int, int]:
@@ -133,8 +170,7 @@ def _bytes(entry: dict[str, Any]) -> tuple[int, int]:
 def _partition(entry: dict[str, Any], device: str) -> Partition:
     start, end = _bytes(entry)
     number = int(entry["node"].removeprefix(device).lstrip("p"))
-    boot_code = entry["type"].upper() == BIOS_BOOT
-    return Partition(number, start, end, name=entry.get("name", ""), boot_code=boot_code)
+    return Partition(number, start, end, type_code=entry["type"])
 
 
 def _inside(partition: Partition, ranges: list[tuple[int, int]]) -> bool:
@@ -148,28 +184,28 @@ def _placed(
     extended: list[tuple[int, int]],
     size: int,
 ) -> Partition:
-    """The partition, with what is wrong about its place."""
+    """Return the partition with the reason why its place cannot be trusted, if there is one."""
 
     def meets(start: int, end: int) -> bool:
         return partition.start < end and start < partition.end
 
     logical = bool(extended) and partition.number > MAX_PRIMARY
-    trouble = ""
+    skip_reason = ""
     if partition.end > size:
-        trouble = "it ends beyond the image"
+        skip_reason = "it ends beyond the image"
     elif partition.start >= partition.end:
-        trouble = "it is empty"
+        skip_reason = "it is empty"
     elif any(meets(start, end) for start, end in reserved):
-        trouble = "it overlaps the partition table"
+        skip_reason = "it overlaps the partition table"
     elif any(p is not partition and meets(p.start, p.end) for p in partitions):
-        trouble = "it overlaps another partition"
+        skip_reason = "it overlaps another partition"
     elif not logical and any(meets(start, end) for start, end in extended):
-        trouble = "it overlaps the extended partition"
-    return partition._replace(trouble=trouble)
+        skip_reason = "it overlaps the extended partition"
+    return partition._replace(skip_reason=skip_reason)
 
 
 def _extended_boot_records(fd: int, entries: list[dict[str, Any]]) -> Iterator[tuple[int, int]]:
-    """The sectors that hold the chain of logical partitions, which sfdisk does not tell."""
+    """Yield the sectors with the chain of logical partitions, which sfdisk does not list."""
     for entry in entries:
         if entry["type"] not in EXTENDED:
             continue

@@ -1,116 +1,105 @@
-"""What comes before blocks are freed: the survey, doubts as notes, the kernel's part of it."""
+"""Find the free space of an image that may be freed, and let the kernel discard where asked."""
 
 from __future__ import annotations
 
 import os
 
-from ..util.errors import ProgramMissing
+from ..util.errors import CheckUnavailable, ProgramMissing, Unsupported
 from .access import Image
-from .discard import MOUNTABLE, NotDiscarded, discard
-from .filesystems import READERS, FreeSpace
-from .holes import (
-    NO_NEW_FILES,
-    Capabilities,
-    probe,
-    probe_file,
-)
+from .checkers import NO_VERDICT, check
+from .discard import discard
+from .filesystems import KINDS, FreeSpace
+from .holes import NO_NEW_FILES, Capabilities, probe, probe_file
 from .partitions import Partition
-from .survey import (
-    Region,
-    Survey,
-    allocation_anew,
-    survey,
-)
-from .verify import check
+from .survey import Region, Survey, allocation, map_of, survey
 
-RECLAIM = ("auto", "metadata", "discard", "none")
+RECLAIM = ("auto", "metadata", "discard", "none")  # auto: metadata
 
 
 def capabilities(image: Image) -> Capabilities:
-    """What files can do where the image lies.
+    """Return what the build filesystem can do with files.
 
     :raises OSError: it cannot be found out
     """
     try:
         return probe(image.path.parent)
     except OSError as error:
-        if error.errno not in NO_NEW_FILES:  # a full disk is what we are here for
+        if error.errno not in NO_NEW_FILES:  # a full disk is no reason to give up
             raise
         return probe_file(image.fd)
 
 
-def prepare(image: Image, reclaim: str) -> Survey:
-    """The survey to act on; what is left alone becomes a note of the image.
+def find_free(image: Image, reclaim: str) -> Survey:
+    """Survey the image; free space counts only where the filesystem's checker agrees.
 
-    A filesystem's own checker has to agree with the reader that it is in order.
+    Everything that is left alone becomes a note of the image.
 
     :raises OSError: the image cannot be read
     """
-    found = survey(image.fd, image.size, reclaim=reclaim != "none")
-    if found.table.trouble:
-        image.notes.append(f"only blocks of zeros become holes: {found.table.trouble}")
-    regions = [_checked(image, region) for region in found.regions]
+    surveyed = survey(image.fd, image.size, reclaim=reclaim != "none")
+    if surveyed.table.skip_reason:
+        image.notes.append(f"only zero blocks can be freed: {surveyed.table.skip_reason}")
+    regions = tuple(_checked(image, region) for region in surveyed.regions)
     for region in regions:
-        if reclaim != "none" and region.trouble and not _to_discard(region, reclaim):
-            image.notes.append(f"{region.partition}: free blocks left alone: {region.trouble}")
-    return found._replace(regions=tuple(regions))
-
-
-def discard_free(image: Image, found: Survey, reclaim: str, can: Capabilities | None) -> Survey:
-    """Let the kernel discard what is its part of ``reclaim``; the survey afterwards.
-
-    Nothing is done where ``can`` is None: a dry run.
-
-    :raises OSError: the image cannot be read
-    """
-    regions = list(found.regions)
-    discarded = False
-    for index, region in enumerate(regions):
-        if not _to_discard(region, reclaim):
-            continue
-        if can is None:
-            image.notes.append(f"{region.partition}: its free blocks would be discarded (FITRIM)")
-            continue
-        try:
-            _discard(image, region.partition, can)
-        except NotDiscarded as reason:
-            image.notes.append(f"{region.partition}: free blocks left alone: {reason}")
-        else:
-            regions[index], discarded = Region(region.partition), True
-    if discarded:
-        os.fsync(image.fd)
-        found = allocation_anew(found, image.fd)
-    if reclaim == "discard":
-        regions = [region._replace(unneeded=FreeSpace()) for region in regions]
-    return found._replace(regions=tuple(regions))
-
-
-def _to_discard(region: Region, reclaim: str) -> bool:
-    """Whether the kernel is to be asked: instead of a reader that trusts it, or for want of one."""
-    kind = region.partition.filesystem
-    if kind in READERS:
-        return reclaim == "discard" and not region.trouble and kind != "swap"
-    return reclaim in ("auto", "discard") and kind in MOUNTABLE and not region.partition.trouble
-
-
-def _discard(image: Image, partition: Partition, can: Capabilities) -> None:
-    if not can.punch:  # mounting alone would change it
-        raise NotDiscarded("holes cannot be punched into files here")
-    discard(image, partition)
+        if reclaim != "none" and region.skip_reason and not _to_discard(region, reclaim):
+            image.notes.append(f"{region.partition}: free space is not freed: {region.skip_reason}")
+    return surveyed._replace(regions=regions)
 
 
 def _checked(image: Image, region: Region) -> Region:
-    """The region, of which nothing is called free where its checker finds it broken.
+    """Return the region, without free space unless the checker finds nothing wrong.
 
-    Damage that checksums do not show, such as two wrong bits of a bitmap without one, or bitmaps of
-    another day, shows in files whose blocks are called free: to find that is what checkers are for.
+    Damage that checksums do not show, such as bitmaps of another day, shows in files in blocks
+    that are called free. A checker that cannot run has not agreed.
     """
-    if region.trouble or not (region.unneeded.free or region.unneeded.journal):
+    space = region.free_space
+    if region.skip_reason or not (space.free or space.journal):
         return region
     try:
-        wrong = check(image.fd, region.partition)
-    except ProgramMissing as reason:
-        if region.unneeded.checksums:
-            return region
-        wrong = f"there are no checksums in it, and nobody to check it: {reason}"
-    return Region(region.partition, trouble=wrong) if wrong else region
+        kind = region.partition.filesystem
+        complaint = check(map_of(image.map, region.partition), kind, image.fd).complaint
+    except NO_VERDICT as reason:
+        return region.skipped(f"it cannot be checked: {reason}")
+    return region.skipped(complaint) if complaint else region
+
+
+def to_discard(surveyed: Survey, reclaim: str) -> tuple[Partition, ...]:
+    """Return the partitions that the kernel shall discard: only where ``reclaim`` asks for it."""
+    return tuple(r.partition for r in surveyed.regions if _to_discard(r, reclaim))
+
+
+def _to_discard(region: Region, reclaim: str) -> bool:
+    kind = KINDS.get(region.partition.filesystem)
+    if reclaim != "discard" or not (kind and kind.discardable) or region.partition.skip_reason:
+        return False
+    return not region.skip_reason or kind.reader is None
+
+
+def would_discard(image: Image, surveyed: Survey, reclaim: str) -> Survey:
+    """Return the survey for a dry run: note what the kernel would discard."""
+    for partition in to_discard(surveyed, reclaim):
+        image.notes.append(f"{partition}: the kernel would discard its free blocks")
+    return _without_free_space(surveyed) if reclaim == "discard" else surveyed
+
+
+def discard_free(image: Image, surveyed: Survey, reclaim: str, can: Capabilities) -> Survey:
+    """Let the kernel discard free blocks where ``reclaim`` asks for it; return the survey then.
+
+    :raises OSError: the image cannot be read
+    """
+    if reclaim != "discard":
+        return surveyed
+    for partition in to_discard(surveyed, reclaim):
+        try:
+            if not can.punch:  # mounting alone would change it
+                raise Unsupported("the build filesystem cannot punch holes into files")
+            discard(image, partition)
+        except (Unsupported, ProgramMissing, CheckUnavailable) as reason:
+            image.notes.append(f"{partition}: free space is not freed: {reason}")
+    os.fsync(image.fd)
+    return _without_free_space(surveyed._replace(allocation=allocation(image.fd, image.size)))
+
+
+def _without_free_space(surveyed: Survey) -> Survey:
+    regions = tuple(region._replace(free_space=FreeSpace()) for region in surveyed.regions)
+    return surveyed._replace(regions=regions)

@@ -1,4 +1,4 @@
-"""The one reading of what is in use: finds zeros, makes the digest, tells how far it is."""
+"""Read the bytes in use once: find zero blocks, make the digest, report the progress."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from .survey import Survey
 from .verify import Digest
 from .zeros import zero_blocks
 
-# Called with the bytes that were read so far, and that will have been.
+# Called with the bytes read so far, and the bytes to read in all.
 Progress = Callable[[int, int], object]
 
 
 class Scan:
-    """Reads what is in use of a file, and keeps what it found.
+    """A reader of the bytes in use that keeps what it found.
 
-    ``zero``: the blocks that are zero. ``done``: whether anybody has looked.
+    ``zero``: the blocks that are zero; ``done``: whether they were looked for.
     """
 
     def __init__(
@@ -27,13 +27,13 @@ class Scan:
         self.done = False
 
     def __call__(self, fd: int) -> Ranges:
-        """Read the file ``fd``, whose content is that of the survey, and return its zero blocks.
+        """Read the file ``fd``, which has the content of the survey; return its zero blocks.
 
         :raises OSError: it cannot be read
         """
         survey, expected, read = self.survey, total(self.survey.to_read), 0
 
-        def seen(view: memoryview) -> None:
+        def on_data(view: memoryview) -> None:
             nonlocal read
             if self.digest:
                 self.digest.update(view)
@@ -41,6 +41,8 @@ class Scan:
             if self.progress:
                 self.progress(read, expected)
 
-        self.zero = union(zero_blocks(fd, survey.to_read, survey.block, survey.blank, seen=seen))
+        self.zero = union(
+            zero_blocks(fd, survey.to_read, survey.block, survey.treat_as_zero, on_data=on_data)
+        )
         self.done = True
         return self.zero

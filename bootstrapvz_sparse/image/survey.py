@@ -1,10 +1,10 @@
-"""What an image consists of, told from metadata alone: no data is read, nothing is written."""
+"""Find out from metadata alone where everything lies in an image: nothing is written."""
 
 from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from . import partitions
 from .extents import (
@@ -15,201 +15,177 @@ from .extents import (
     data,
     difference,
     intersection,
-    total,
     union,
 )
 from .fiemap import extents
-from .filesystems import FreeSpace, UntrustedMetadata, unneeded
+from .filesystems import FreeSpace, NeedsRecovery, UntrustedMetadata, find_free_space
+from .guards import Suspect, judge
 from .partitions import Partition, Table
+from .view import FileMap, Map, window
 
 
 class Region(NamedTuple):
-    """A partition, and what its filesystem does not need; ``trouble``: why nothing counts so."""
+    """A partition and the free space of its filesystem.
 
-    partition: Partition
-    unneeded: FreeSpace = FreeSpace()
-    trouble: str = ""
-
-
-class Facts(NamedTuple):
-    """An image of ``size`` bytes, ``allocated`` bytes of them, in blocks of ``block`` bytes.
-
-    ``data`` and ``unwritten`` are what is allocated: what may hold something, and what was never
-    written and reads as zeros; None where the filesystem does not list its extents. ``shared``
-    are those of them that other files have, too.
+    ``skip_reason``: why nothing in it counts as free; "" if that is not so. ``needs_recovery``:
+    the filesystem was not unmounted.
     """
 
-    size: int
+    partition: Partition
+    free_space: FreeSpace = FreeSpace()
+    skip_reason: str = ""
+    needs_recovery: bool = False
+
+    def skipped(self, reason: str) -> Region:
+        """Return the region without free space, for ``reason``."""
+        return Region(self.partition, skip_reason=reason)
+
+
+class Allocation(NamedTuple):
+    """The blocks of the image file that the build filesystem has allocated.
+
+    ``allocated``: bytes, from ``st_blocks``. ``data``: ranges that may hold data. ``unwritten``:
+    ranges that were never written and read as zeros; None if the filesystem does not list its
+    extents. ``shared``: ranges in blocks that other files have, too. ``beyond``: bytes allocated
+    behind the end of the file.
+    """
+
     allocated: int
-    block: int
-    table: Table
-    regions: tuple[Region, ...]
     data: Ranges
     unwritten: Ranges | None
     shared: Ranges
+    beyond: int = 0
+
+
+class Facts(NamedTuple):
+    """An image of ``size`` bytes on a filesystem with blocks of ``block`` bytes."""
+
+    size: int
+    block: int
+    table: Table
+    regions: tuple[Region, ...]
+    allocation: Allocation
 
 
 class Survey(Facts):
-    """The facts, and what follows from them."""
+    """The facts, and the ranges that follow from them."""
+
+    @property
+    def allocated(self) -> int:
+        """Bytes that the image occupies."""
+        return self.allocation.allocated
+
+    @property
+    def data(self) -> Ranges:
+        """Ranges that may hold data."""
+        return self.allocation.data
 
     @cached_property
-    def unneeded(self) -> Ranges:
-        """All that nobody will read, allocated or not."""
-        each = [region.unneeded for region in self.regions]
-        return union(*(ranges for u in each for ranges in (u.free, u.journal, u.swap)))
+    def free(self) -> Ranges:
+        """The bytes that no filesystem needs, allocated or not."""
+        each = [region.free_space for region in self.regions]
+        return union(
+            *(ranges for space in each for ranges in (space.free, space.journal, space.swap))
+        )
 
     @cached_property
-    def whole_blocks_unneeded(self) -> Ranges:
-        """The blocks that can be freed without looking at what they hold."""
-        never_written = self.unwritten
+    def freeable(self) -> Ranges:
+        """The whole blocks that can be freed unread."""
+        never_written = self.allocation.unwritten
         if never_written is None:  # any hole may be one
             never_written = complement(self.data, self.size)
-        return align_inwards(union(self.unneeded, never_written), self.block, self.size)
+        return align_inwards(union(self.free, never_written), self.block, self.size)
 
     @cached_property
     def to_read(self) -> Ranges:
-        """The blocks that have to be looked at: all others that are allocated."""
-        return difference(self.data, self.whole_blocks_unneeded)
+        """The allocated blocks that must be read to know whether they are zero."""
+        return difference(self.data, self.freeable)
 
     @cached_property
-    def blank(self) -> Ranges:
-        """Those parts of ``to_read`` that nobody needs."""
-        return intersection(self.unneeded, self.to_read)
+    def treat_as_zero(self) -> Ranges:
+        """The parts of ``to_read`` that no filesystem needs."""
+        return intersection(self.free, self.to_read)
 
 
 def survey(fd: int, size: int, *, reclaim: bool = True) -> Survey:
-    """Tell what the image consists of; nothing is called unneeded unless ``reclaim``.
+    """Survey the image; without ``reclaim`` no free space is looked for.
+
+    The partition table is read once, and each partition is examined once.
 
     :raises OSError: the image cannot be read
     """
+    image = FileMap(fd, size)
     table = partitions.read(fd, size)
-    regions = tuple(_region(fd, partition, reclaim) for partition in table.partitions)
+    regions = [_region(image, partition, reclaim) for partition in table.partitions]
+    if reclaim and regions:
+        regions = _guarded(image, fd, table, regions)
     return Survey(
         size=size,
         block=os.fstatvfs(fd).f_frsize,
         table=table,
-        regions=regions,
-        **_allocation(fd, size),
+        regions=tuple(regions),
+        allocation=allocation(fd, size),
     )
 
 
-def allocation_anew(found: Survey, fd: int) -> Survey:
-    """The survey, with what is allocated now; what lies where is not read again.
+def _guarded(image: Map, fd: int, table: Table, regions: list[Region]) -> list[Region]:
+    """Return the regions without the free space that others than the filesystem may need."""
+    suspects = [_suspect(image, region) for region in regions]
+    whole = table.signature
+    verdict = judge(image, fd, suspects, kind=whole.type, table=whole.table)
+    return [
+        region.skipped(reason)
+        if not region.skip_reason
+        and (reason := verdict.everything or verdict.partitions.get(region.partition.number, ""))
+        else region
+        for region in regions
+    ]
+
+
+def _suspect(image: Map, region: Region) -> Suspect:
+    partition = region.partition
+    return Suspect(
+        number=partition.number,
+        where=map_of(image, partition),
+        kind=partition.filesystem,
+        type_code=partition.type_code,
+        table=partition.table,
+        dirty=region.skip_reason if region.needs_recovery else "",
+    )
+
+
+def allocation(fd: int, size: int) -> Allocation:
+    """Return which blocks of the file are allocated now.
 
     :raises OSError: the image cannot be read
     """
-    return found._replace(**_allocation(fd, found.size))
-
-
-def _allocation(fd: int, size: int) -> dict[str, Any]:
-    """The facts that change when blocks are freed."""
     listed = extents(fd, size)
     for start, end in listed.unwritten if listed else []:
         # pages of them that were read are reported as data while they are cached
         os.posix_fadvise(fd, start, end - start, os.POSIX_FADV_DONTNEED)
     written = list(data(fd, size))
-    return {
-        "allocated": allocated(os.fstat(fd)),
-        "data": written,
-        "unwritten": difference(listed.unwritten, written) if listed else None,
-        "shared": listed.shared if listed else [],
-    }
+    return Allocation(
+        allocated=allocated(os.fstat(fd)),
+        data=written,
+        unwritten=difference(listed.unwritten, written) if listed else None,
+        shared=listed.shared if listed else [],
+        beyond=listed.beyond if listed else 0,
+    )
 
 
-def _region(fd: int, partition: Partition, reclaim: bool) -> Region:
-    if partition.trouble:
-        return Region(partition, trouble=partition.trouble)
+def map_of(image: Map, partition: Partition) -> Map:
+    """Return the bytes of the partition."""
+    return window(image, partition.start, partition.end)
+
+
+def _region(image: Map, partition: Partition, reclaim: bool) -> Region:
+    if partition.skip_reason:
+        return Region(partition, skip_reason=partition.skip_reason)
     if not reclaim or (partition.boot_code and not partition.filesystem):
         return Region(partition)
     try:
-        found = unneeded(partition.filesystem, fd, partition.start, partition.end)
+        space = find_free_space(partition.filesystem, map_of(image, partition))
     except UntrustedMetadata as reason:
-        return Region(partition, trouble=str(reason))
-    return Region(partition, found)
-
-
-# What a byte of an image can be. All but a hole are allocated.
-KINDS = ("in use", "zero", "free", "journal", "swap", "unwritten", "hole")
-
-
-class Share(NamedTuple):
-    """A part of an image: a region, or with ``region`` None what lies outside of them all.
-
-    ``kinds``: for each of :data:`KINDS` its bytes; together they are the whole part. ``lost``:
-    those of free, journal and swap that no whole block of the filesystem below holds, since the
-    part does not begin on one or its own blocks are smaller: they cannot become holes.
-    """
-
-    region: Region | None
-    kinds: dict[str, Ranges]
-    lost: Ranges
-
-    def amounts(self) -> dict[str, int]:
-        """Bytes of each kind, and those that are lost."""
-        return {
-            **{kind: total(ranges) for kind, ranges in self.kinds.items()},
-            "lost": total(self.lost),
-        }
-
-
-class Plan:
-    """A survey, and the blocks of zeros among what is in use: all that can become holes."""
-
-    def __init__(self, survey: Survey, zero: Ranges) -> None:
-        self.survey, self.zero = survey, zero
-
-    @cached_property
-    def holes(self) -> Ranges:
-        """The whole blocks that need no space."""
-        return union(self.survey.whole_blocks_unneeded, self.zero)
-
-    @cached_property
-    def gain(self) -> int:
-        """Bytes that are allocated and need not be."""
-        survey = self.survey
-        written = total(intersection(survey.data, self.holes))
-        if survey.unwritten is None:
-            return written + max(survey.allocated - total(survey.data), 0)
-        return written + total(intersection(survey.unwritten, self.holes))
-
-    def shares(self, *, after: bool = False) -> list[Share]:
-        """The image by partitions, and what lies outside of them where there is anything.
-
-        ``after``: as it is once all of ``holes`` are punched.
-        """
-        survey = self.survey
-        sound = [region for region in survey.regions if region.partition.end <= survey.size]
-        shares = [self._share([(r.partition.start, r.partition.end)], r) for r in sound]
-        outside = complement(
-            union((r.partition.start, r.partition.end) for r in sound), survey.size
-        )
-        shares += [self._share(outside, None)] if outside else []
-        return [self._punched(share) for share in shares] if after else shares
-
-    def _punched(self, share: Share) -> Share:
-        kept = {kind: difference(share.kinds[kind], self.holes) for kind in KINDS[:-1]}
-        punched = (intersection(ranges, self.holes) for ranges in share.kinds.values())
-        hole = union(share.kinds["hole"], *punched)
-        return share._replace(kinds={**kept, "hole": hole})
-
-    def _share(self, here: Ranges, region: Region | None) -> Share:
-        survey = self.survey
-        unneeded = region.unneeded if region else FreeSpace()
-        never_written = intersection(survey.unwritten or [], here)
-        written = intersection(survey.data, here)
-        journal, swap, free = (
-            intersection(written, ranges)
-            for ranges in (unneeded.journal, unneeded.swap, unneeded.free)
-        )
-        gone = union(journal, swap, free)
-        zero = intersection(difference(self.zero, gone), here)
-        kinds = (
-            difference(difference(written, gone), zero),
-            zero,
-            free,
-            journal,
-            swap,
-            never_written,
-            difference(here, union(written, never_written)),
-        )
-        return Share(region, dict(zip(KINDS, kinds)), lost=difference(gone, self.holes))
+        dirty = isinstance(reason, NeedsRecovery)
+        return Region(partition, skip_reason=str(reason), needs_recovery=dirty)
+    return Region(partition, space)

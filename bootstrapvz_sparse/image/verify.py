@@ -1,33 +1,27 @@
-"""Proof that nothing in use changed: digests, and the filesystems' own checkers, read-only."""
+"""Prove that no byte in use has changed, and that the filesystems are as they were."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from ..util import loop, programs
-from ..util.errors import ProgramMissing, VerificationFailed
-from .extents import (
-    complement,
-    data,
-    difference,
-    intersection,
-    total,
-    union,
-)
+from ..util.errors import VerificationFailed
+from .access import Image
+from .checkers import NO_VERDICT, Verdict, check
+from .extents import complement, data, difference, intersection, total, union
+from .filesystems import FreeSpace
 from .partitions import Partition
-from .survey import Survey
+from .survey import Survey, map_of
+from .view import FileMap
 from .zeros import zero_blocks
 
 
 class Digest:
-    """SHA-256 of all that was read, in order."""
+    """The SHA-256 of everything that was read, in order."""
 
     def __init__(self) -> None:
-        import hashlib  # loads OpenSSL, which few runs need
-
         self._hash = hashlib.sha256()
         self.update = self._hash.update
 
@@ -37,91 +31,122 @@ class Digest:
     __hash__ = None  # type: ignore[assignment]
 
 
-def compare(fd: int, survey: Survey, before: Digest) -> None:
-    """Read once more what was in use, now from the file ``fd``.
-
-    :raises VerificationFailed: something differs from ``before``, or is not zero any more
-    :raises OSError: the file cannot be read
-    """
-    size = os.fstat(fd).st_size
-    if size != survey.size:
-        raise VerificationFailed(f"its size was {survey.size} bytes and is {size}")
-    after = Digest()
-    for _ in zero_blocks(fd, survey.to_read, survey.block, survey.blank, seen=after.update):
-        pass
-    if after != before:
-        raise VerificationFailed("a byte in use changed")
-    were_holes = difference(complement(survey.data, size), survey.unneeded)
-    filled = intersection(were_holes, data(fd, size))
-    if total(union(zero_blocks(fd, filled, survey.block))) != total(filled):
-        raise VerificationFailed("a hole is no hole any more")
-
-
-def check(fd: int, partition: Partition) -> str | None:
-    """What the checker of the partition's filesystem finds wrong in the file ``fd``, in a line.
-
-    None when it finds nothing. e2fsck(8), xfs_repair(8), btrfs-check(8), all read-only.
-
-    :raises ProgramMissing: the checker is not installed, or cannot be run on a partition
-    """
-    kind, start = partition.filesystem, partition.start
-    path = programs.same_file(fd)
-    if kind in ("ext2", "ext3", "ext4"):
-        done = programs.run("e2fsck", "-f", "-n", f"{path}?offset={start}", fds=[fd])
-        return _complaint("e2fsck", done)
-    command = {"xfs": ("xfs_repair", "-n"), "btrfs": ("btrfs", "check", "--readonly")}.get(kind)
-    if command is None:
-        raise ProgramMissing(f"there is no checker for {kind or 'what is unknown'}")
-    if partition.number == 0:
-        done = _run(command, path, fds=[fd])
-    else:
-        with _read_only_loop(fd, partition) as device:
-            done = _run(command, device)
-    return _complaint(command[0], done)
-
-
-def _run(
-    command: tuple[str, ...], path: str, fds: Sequence[int] = ()
-) -> subprocess.CompletedProcess[str]:
-    done = programs.run(*command, path, fds=fds)
-    if "Only one AG detected" in done.stderr:  # there is no second superblock to compare with
-        done = programs.run(*command, "-o", "force_geometry", path, fds=fds)
-    return done
-
-
-# How lines begin that only tell what is looked at.
-STEPS = (
-    *("Pass ", "Phase ", "        - "),
-    *("Cannot get host filesystem geometry", "Repair may fail if", "the image and the host file"),
-    *("Opening ", "Checking ", "UUID: ", "["),
-)
-
-
-def _complaint(program: str, done: subprocess.CompletedProcess[str]) -> str | None:
-    """The first thing that a checker has found, if any: what follows is a consequence, often."""
-    if done.returncode == 0:
-        return None
-    lines = (done.stdout + done.stderr).splitlines()
-    found = [line.strip() for line in lines if line.strip() and not line.startswith(STEPS)]
-    return f"{program}: {found[0] if found else f'ended with status {done.returncode}'}"
-
-
-@contextmanager
-def _read_only_loop(fd: int, partition: Partition) -> Iterator[str]:
-    if os.geteuid() != 0:
-        raise ProgramMissing("checking a partition of this type needs root")
-    done = programs.run(
-        "losetup",
-        *("--find", "--show", "--read-only", "--offset", str(partition.start)),
-        *("--sizelimit", str(partition.end - partition.start)),
-        programs.same_file(fd),
-        fds=[fd],
+def leave_out(survey: Survey, partitions: Sequence[Partition]) -> Survey:
+    """Return the survey with all of ``partitions`` free, so that they are not compared."""
+    return survey._replace(
+        regions=tuple(
+            region._replace(free_space=FreeSpace(free=[(p.start, p.end)]))
+            if (p := region.partition) in partitions
+            else region
+            for region in survey.regions
+        )
     )
-    if done.returncode:
-        raise ProgramMissing(f"losetup: {programs.last_line(done.stderr)}")
-    device = done.stdout.strip()
-    try:
-        yield device
-    finally:
-        programs.run("losetup", "--detach", device)
-        loop.wait_until_detached(fd)
+
+
+class Opinion(NamedTuple):
+    """The verdict of a filesystem's checker; ``unavailable``: why it could not be run."""
+
+    verdict: Verdict = Verdict(None)
+    unavailable: str = ""
+
+
+class Proof:
+    """The image as it was before anything was changed: the bytes in use, and the verdicts.
+
+    ``discarded``: partitions that the kernel will mount to discard their free blocks; their bytes
+    are not compared. ``digest``: for a scan of the same survey to make; None if it is made here.
+
+    :raises OSError: the image cannot be read
+    """
+
+    def __init__(self, image: Image, survey: Survey, discarded: Sequence[Partition]) -> None:
+        self._image, self._discarded = image, discarded
+        self._survey = leave_out(survey, discarded)
+        self._before = Digest()
+        self.digest = None if discarded else self._before
+        if discarded:
+            self._read(image.fd, self._before)
+        self._opinions = self._ask(image.fd)
+
+    def verify(self, fd: int, *, mounted: bool) -> list[str]:
+        """Compare the file ``fd`` with the image as it was; return the proofs, in words.
+
+        ``mounted``: the method mounts the filesystems, so that the bytes differ.
+
+        :raises VerificationFailed: the content or the verdict of a checker differs
+        :raises OSError: the file cannot be read
+        """
+        proofs = []
+        if mounted:
+            self._image.notes.append(
+                "bytes in use were not compared: the method mounts the filesystems"
+            )
+        else:
+            self._compare(fd)
+            proofs += self._compared()
+        for partition in self._discarded:
+            self._image.notes.append(
+                f"{partition}: bytes in use were not compared: the kernel mounts the filesystem "
+                "to discard its free blocks"
+            )
+        return proofs + self._compare_opinions(self._ask(fd))
+
+    def _compared(self) -> list[str]:
+        """Return the bytes that were compared, in words; none where the kernel mounted it all."""
+        if not self._discarded:
+            return ["no byte in use has changed"]
+        if self._discarded[0].number == 0:
+            return []
+        outside = ", ".join(map(str, self._discarded))
+        return [f"no byte in use outside of {outside} has changed"]
+
+    def _read(self, fd: int, digest: Digest) -> None:
+        survey = self._survey
+        for _ in zero_blocks(
+            fd, survey.to_read, survey.block, survey.treat_as_zero, on_data=digest.update
+        ):
+            pass
+
+    def _compare(self, fd: int) -> None:
+        survey = self._survey
+        size = os.fstat(fd).st_size
+        if size != survey.size:
+            raise VerificationFailed(f"the size was {survey.size} bytes and is now {size}")
+        after = Digest()
+        self._read(fd, after)
+        if after != self._before:
+            raise VerificationFailed("a byte in use has changed")
+        were_holes = difference(complement(survey.data, size), survey.free)
+        filled = intersection(were_holes, data(fd, size))
+        if total(union(zero_blocks(fd, filled, survey.block))) != total(filled):
+            raise VerificationFailed("a byte in use has changed: it was in a hole")
+
+    def _ask(self, fd: int) -> dict[Partition, Opinion]:
+        """Ask the checker of each filesystem, read-only."""
+        asked = {}
+        for partition in (region.partition for region in self._survey.regions):
+            kind = partition.filesystem
+            if kind in ("", "swap") or partition.skip_reason:
+                continue
+            where = map_of(FileMap(fd, self._survey.size), partition)
+            try:
+                asked[partition] = Opinion(check(where, kind, fd))
+            except NO_VERDICT as reason:
+                asked[partition] = Opinion(unavailable=str(reason))
+        return asked
+
+    def _compare_opinions(self, after: dict[Partition, Opinion]) -> list[str]:
+        proofs, notes = [], self._image.notes
+        for partition, old in self._opinions.items():
+            new = after[partition]
+            if reason := old.unavailable or new.unavailable:
+                notes.append(f"{partition}: not checked: {reason}")
+            elif new != old:
+                raise VerificationFailed(
+                    f"{partition}: {new.verdict.complaint or 'the errors found before are gone'}"
+                )
+            elif new.verdict.complaint:
+                notes.append(f"{partition}: damaged before and after: {new.verdict.complaint}")
+            else:
+                proofs.append(f"{partition}: {partition.filesystem} checks clean")
+        return proofs

@@ -15,6 +15,10 @@ from typing import NamedTuple, Protocol
 from .extents import Range, Ranges
 
 
+class EndOfImage(OSError):
+    """The image ends within the bytes to be read (EIO)."""
+
+
 class Map(Protocol):
     """Bytes that can be read and found again in the image."""
 
@@ -25,7 +29,8 @@ class Map(Protocol):
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes at ``offset``.
 
-        :raises OSError: EIO where the map or the image ends before; as pread(2)
+        :raises EndOfImage: the image ends before
+        :raises OSError: EIO where the map ends before; as pread(2)
         """
 
     def to_image(self, ranges: Iterable[Range]) -> Ranges:
@@ -45,7 +50,7 @@ class FileMap:
         """Return ``length`` bytes at ``offset``; see :meth:`Map.read`."""
         raw = os.pread(self.fd, length, offset)
         if len(raw) < length:
-            raise OSError(errno.EIO, f"the image ends before byte {offset + length}")
+            raise EndOfImage(errno.EIO, f"the image ends before byte {offset + length}")
         return raw
 
     def to_image(self, ranges: Iterable[Range]) -> Ranges:

@@ -1,4 +1,4 @@
-"""zerofree(8) on an unmounted filesystem, once it has been found to be in order."""
+"""Zero the free blocks of an unmounted filesystem by zerofree(8), if it is in order."""
 
 from __future__ import annotations
 
@@ -6,35 +6,32 @@ import os
 from pathlib import Path
 
 from ..util import programs
-from ..util.errors import Refused
 from .blkid import signature
-from .filesystems import UntrustedMetadata, unneeded
-from .partitions import Partition
-from .verify import check
+from .checkers import check
+from .filesystems import UntrustedMetadata, find_free_space
+from .view import FileMap
 
 
 def zerofree(device: Path) -> None:
-    """Let zerofree write zeros over the free blocks of the ext filesystem on ``device``.
+    """Write zeros over the free blocks of the ext filesystem on ``device``, which may be a file.
 
-    ``device`` may be a file, too. zerofree itself asks for nothing: where a journal waits to be
-    replayed, it destroys files without a word.
+    zerofree itself checks nothing: while a journal waits to be replayed, it destroys files.
 
-    :raises UntrustedMetadata: the filesystem is none of ext2, ext3, ext4, or not in order
-    :raises Refused: zerofree fails
-    :raises ProgramMissing: it, or e2fsck, is not installed
+    :raises UntrustedMetadata: the filesystem is not ext2, ext3 or ext4, or not in order
+    :raises ProgramMissing: zerofree or e2fsck is not installed
+    :raises ProgramFailed: zerofree failed
+    :raises CheckUnavailable: the filesystem cannot be checked
     :raises OSError: the device cannot be read
     """
     fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        size = os.lseek(fd, 0, os.SEEK_END)
-        kind = signature(fd, 0, size).type
+        where = FileMap(fd, os.lseek(fd, 0, os.SEEK_END))
+        kind = signature(fd, 0, where.size).type
         if not kind.startswith("ext"):
-            raise UntrustedMetadata(f"zerofree knows nothing of {kind or 'what is there'}")
-        unneeded(kind, fd, 0, size)
-        if wrong := check(fd, Partition(0, 0, size, filesystem=kind)):
-            raise UntrustedMetadata(wrong)
+            raise UntrustedMetadata(f"zerofree cannot handle {kind or 'unknown content'}")
+        find_free_space(kind, where)
+        if complaint := check(where, kind, fd).complaint:
+            raise UntrustedMetadata(complaint)
     finally:
         os.close(fd)
-    done = programs.run("zerofree", device)
-    if done.returncode:
-        raise Refused(f"zerofree failed: {programs.last_line(done.stderr or done.stdout)}")
+    programs.run("zerofree", device)

@@ -1,4 +1,4 @@
-"""Reading ranges of a file once, for the blocks that hold nothing but zeros."""
+"""Read ranges of a file once and find the blocks that hold only zeros."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from collections.abc import Callable, Iterable, Iterator
 from .extents import Range
 
 CHUNK = 1 << 20
-AHEAD = 8 * CHUNK  # a cold cache wants to be told early what comes, a warm one does not mind
+AHEAD = 8 * CHUNK  # read ahead this far: it helps a cold page cache and costs a warm one nothing
 
-Seen = Callable[[memoryview], object]
+OnData = Callable[[memoryview], object]
 
 
 def zero_blocks(
     fd: int,
     ranges: Iterable[Range],
     block: int,
-    blank: Iterable[Range] = (),
+    treat_as_zero: Iterable[Range] = (),
     *,
-    seen: Seen | None = None,
+    on_data: OnData | None = None,
 ) -> Iterator[Range]:
     """Read ``ranges`` of the file once and yield the blocks of ``block`` bytes that are zero.
 
-    What lies in ``blank``, sorted ranges, is taken for zeros whatever is there. A block at the end
-    of a range that is not whole counts where all that it has is zero. Ranges are expected to start
-    on a block. ``seen`` is called with all that was read, in order, the blank bytes zeroed. Takes
-    the memory of a few MiB, whatever the file's size.
+    Bytes in ``treat_as_zero``, sorted ranges, count as zeros whatever they are. A partial block at
+    the end of a range counts if all of it is zero. Ranges are expected to start on a block.
+    ``on_data`` is called with everything that was read, in order, ``treat_as_zero`` zeroed. Takes a
+    few MiB of memory, whatever the file's size.
 
     :raises OSError: the file cannot be read, or became shorter meanwhile
     """
@@ -35,29 +35,29 @@ def zero_blocks(
     zeros = bytes(chunk)
     buffer = bytearray(chunk)
     view = memoryview(buffer)
-    blanks = iter(blank)
-    hidden = next(blanks, None)
+    zeroed = iter(treat_as_zero)
+    current = next(zeroed, None)
     for start, end in ranges:
         for position in range(start, end, chunk):
             length = min(chunk, end - position)
             _read(fd, view[:length], position)
-            while hidden and hidden[0] < position + length:
-                first, last = max(hidden[0] - position, 0), min(hidden[1] - position, length)
+            while current and current[0] < position + length:
+                first, last = max(current[0] - position, 0), min(current[1] - position, length)
                 if first < last:
                     view[first:last] = zeros[: last - first]
-                if hidden[1] > position + length:
+                if current[1] > position + length:
                     break
-                hidden = next(blanks, None)
-            if seen:
-                seen(view[:length])
+                current = next(zeroed, None)
+            if on_data:
+                on_data(view[:length])
             for first, last in _zero_runs(buffer, length, zeros, block):
                 yield position + first, position + last
 
 
 def _read(fd: int, view: memoryview, position: int) -> None:
-    """Fill ``view`` from the page cache, or else from the disk and what comes next with it.
+    """Fill ``view`` from the page cache, or else from the disk, reading ahead.
 
-    Asking for pages that may be there already waits for holes that are punched meanwhile.
+    Reading ahead where the pages are cached would wait for holes that are punched meanwhile.
     """
     try:
         done = os.preadv(fd, [view], position, os.RWF_NOWAIT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from ..image.inspect import Inspection
+from ..image.plans import Plan
 from ..ledger.ledger import Ledger
 from ..util.text import human
 from .image_svg import on_disk, parts, picture
@@ -31,13 +31,13 @@ td { white-space: nowrap; font-variant-numeric: tabular-nums; }
 """
 
 
-def inspections_page(inspections: Sequence[Inspection]) -> Element:
+def inspections_page(plans: Sequence[Plan]) -> Element:
     """Return a page on images."""
     page, body = _page("Where the bytes of images are")
-    for number, inspection in enumerate(inspections):
-        element(body, "h1", str(inspection.path))
-        body.append(picture(inspection, prefix=f"image-{number}-"))
-        image_parts = parts(inspection)
+    for number, plan in enumerate(plans):
+        element(body, "h1", str(plan.path))
+        body.append(picture(plan, prefix=f"image-{number}-"))
+        image_parts = parts(plan)
         names = [f"{p.name} ({p.filesystem})" if p.filesystem else p.name for p in image_parts]
         for when, amounts in (
             ("Before", [part.before for part in image_parts]),
@@ -49,7 +49,7 @@ def inspections_page(inspections: Sequence[Inspection]) -> Element:
                 for name, amount in zip(names, amounts)
             ]
             _table(body, when, ["part", "on disk", *used], rows)
-        for note in inspection.notes:
+        for note in plan.notes:
             element(body, "p", note)
     return page
 

@@ -12,8 +12,7 @@ from itertools import groupby
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from ..image.inspect import Inspection
-from ..image.survey import Share
+from ..image.plans import Plan, Share
 from ..util.text import human, printable
 from .cells import cell_size, cells
 from .drawing import (
@@ -52,9 +51,8 @@ class Part(NamedTuple):
         return sum(self.before[kind] for kind in KINDS)
 
 
-def parts(inspection: Inspection) -> list[Part]:
+def parts(plan: Plan) -> list[Part]:
     """Return the partitions of the image, and last the bytes outside of all partitions."""
-    plan = inspection.plan
     image_parts = []
     for share, left in zip(plan.shares(), plan.shares(after=True)):
         partition = share.region.partition if share.region else None
@@ -82,12 +80,12 @@ def totals(image_parts: list[Part]) -> tuple[dict[str, int], dict[str, int]]:
     )
 
 
-def picture(inspection: Inspection, prefix: str = "") -> Element:
+def picture(plan: Plan, prefix: str = "") -> Element:
     """Return the SVG of an image; ``prefix`` begins its ids."""
-    image_parts, survey = parts(inspection), inspection.plan.survey
+    image_parts, survey = parts(plan), plan.survey
     before, after = totals(image_parts)
     used = [kind for kind in KINDS if before[kind] or after[kind]]
-    name = inspection.path.name
+    name = plan.path.name
     sizes = "; ".join(f"{k}: {human(before[k])} before, {human(after[k])} after" for k in used)
     drawing = Drawing(
         f"Where the bytes of {name} are",
@@ -112,7 +110,7 @@ def picture(inspection: Inspection, prefix: str = "") -> Element:
     if len(image_parts) > 1:
         drawing.rule(y + 18)
         y = _table(drawing, y + 44, image_parts, used)
-    lines = [line for note in inspection.notes for line in textwrap.wrap(printable(note), 110)]
+    lines = [line for note in plan.notes for line in textwrap.wrap(printable(note), 110)]
     for line in lines:
         y += 18
         drawing.text(MARGIN, y, line, size=12)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..image.survey import Plan
+from ..image.plans import Plan
 from ..ledger.ledger import LEDGER_VERSION
 from ..util.text import as_utf8
 
 if TYPE_CHECKING:
-    from ..image.inspect import Inspection
-    from ..image.sparsify import Report
+    from ..image.api import Report
     from ..ledger.ledger import Ledger
 
 JSON_VERSION = 1
@@ -38,15 +37,15 @@ def report_json(report: Report) -> dict[str, object]:
     }
 
 
-def inspection_json(inspection: Inspection) -> dict[str, object]:
+def inspection_json(plan: Plan) -> dict[str, object]:
     """Return an inspection; sizes are in bytes."""
     return {
-        "path": as_utf8(str(inspection.path)),
-        "apparent": inspection.plan.survey.size,
-        "allocated": inspection.plan.survey.allocated,
-        "gain": inspection.plan.gain,
-        **_plan_json(inspection.plan, scanned=True),
-        "notes": [as_utf8(note) for note in inspection.notes],
+        "path": as_utf8(str(plan.path)),
+        "apparent": plan.survey.size,
+        "allocated": plan.survey.allocated,
+        "gain": plan.gain,
+        **_plan_json(plan, scanned=True),
+        "notes": [as_utf8(note) for note in plan.notes],
     }
 
 
@@ -95,7 +94,7 @@ def _plan_json(plan: Plan, *, scanned: bool) -> dict[str, object]:
                 "filesystem": (partition.filesystem or None) if partition else None,
                 "start": partition.start if partition else None,
                 "end": partition.end if partition else None,
-                "trouble": (share.region.trouble or None) if share.region else None,
+                "trouble": (share.region.skip_reason or None) if share.region else None,
                 "bytes": amounts,
             }
         )

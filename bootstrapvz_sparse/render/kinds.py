@@ -37,7 +37,7 @@ class Kind(NamedTuple):
     meaning: str
 
 
-# The names and their order are those of image.survey.KINDS.
+# The names and their order are those of image.plans.KINDS.
 KINDS = {
     "in use": Kind("█", "#", "38;5;25", Fill("#0072b2"), "needed"),
     "zero": Kind(

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..image.survey import Share, Survey
+from ..image.plans import Share
+from ..image.survey import Survey
 from ..util.text import human, printable
 from .cells import cell_size, cells
 from .kinds import KINDS
 
 if TYPE_CHECKING:
-    from ..image.inspect import Inspection
-    from ..image.sparsify import Report
+    from ..image.api import Report
+    from ..image.plans import Plan
     from ..image.tarball import Tarball
     from ..ledger.ledger import Ledger
 
@@ -37,17 +38,17 @@ def report_text(report: Report) -> str:
     return "\n".join(lines)
 
 
-def inspection_text(inspection: Inspection, *, width: int, colour: bool, ascii_only: bool) -> str:
+def inspection_text(plan: Plan, *, width: int, colour: bool, ascii_only: bool) -> str:
     """Return a table and a map of an image, and the space that sparsifying would free."""
-    plan, survey, shares = inspection.plan, inspection.plan.survey, inspection.plan.shares()
+    survey, shares = plan.survey, plan.shares()
     sizes = f"{human(survey.allocated)} of {human(survey.size)} on disk"
     lines = [
-        f"{printable(str(inspection.path))}: {sizes}",
+        f"{printable(str(plan.path))}: {sizes}",
         table(shares),
         block_map(survey, shares, width=width, colour=colour, ascii_only=ascii_only),
         f"bvz-sparse sparsify would free {human(plan.gain)}",
     ]
-    return "\n".join(lines + [f"note: {printable(text)}" for text in inspection.notes])
+    return "\n".join(lines + [f"note: {printable(text)}" for text in plan.notes])
 
 
 def tarball_text(path: Path, tarball: Tarball) -> str:

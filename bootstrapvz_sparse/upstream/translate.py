@@ -59,8 +59,11 @@ SUBSTITUTIONS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     # the line is a comment in the sshd_config of every release since stretch
     "common/tasks/ssh.py": (("'^PermitRootLogin .*'", "'^#?PermitRootLogin .*'"),),
-    # pytz came with pyRFC3339 1; the standard library has UTC
-    "providers/docker/tasks/image.py": (("import pytz", "from datetime import timezone as pytz"),),
+    # pytz came with pyRFC3339 1; the standard library has UTC, and warns of utcnow since 3.12
+    "providers/docker/tasks/image.py": (
+        ("import pytz", "from datetime import timezone as pytz"),
+        ("datetime.utcnow().replace(tzinfo=pytz.utc)", "datetime.now(pytz.utc)"),
+    ),
     # a string is taken for the name of a program
     "plugins/admin_user/tasks.py": (
         ("log_call('ssh-keygen -l -f ' + abs_pubkey)",

@@ -7,10 +7,6 @@ class SparseError(Exception):
     """The base of every error that this package raises on purpose."""
 
 
-class Refused(SparseError):
-    """The image is left as it is; the text says why, in a line."""
-
-
 class InvalidImage(SparseError):
     """The file is not an image that can be processed."""
 

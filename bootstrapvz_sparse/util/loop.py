@@ -47,7 +47,7 @@ def attached() -> Iterator[tuple[str, str]]:
 
 
 def devices(file: int | os.stat_result) -> list[str]:
-    """Return the loop devices that the file is attached to, except those of our own checkers.
+    """Return the loop devices that the file is attached to, except our own.
 
     ``file`` is an open file or its status. Where a device may not be opened, its file can be
     found only by its path.
@@ -76,25 +76,26 @@ def wait_until_detached(file: int | os.stat_result) -> None:
 
 
 def name_of_ours() -> str:
-    """Return the label of the loop devices that checkers of this process use."""
-    return f"bvz-sparse checker of {os.getpid()}"
+    """Return the label of the loop devices that this process attaches."""
+    return f"bvz-sparse {os.getpid()}"
 
 
-def attach_read_only(fd: int, start: int, length: int, label: str) -> tuple[int, str]:
-    """Attach ``length`` bytes from ``start`` of the open file ``fd`` to a read-only loop device.
+def attach(fd: int, start: int, length: int, label: str, *, read_only: bool) -> tuple[int, str]:
+    """Attach ``length`` bytes from ``start`` of the open file ``fd`` to a loop device.
 
     Return it open, and its path. It is detached when the last that has it open closes it. Needs
     Linux 5.8.
 
     :raises OSError: not permitted, or not supported
     """
-    flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR
+    flags = LO_FLAGS_AUTOCLEAR | (LO_FLAGS_READ_ONLY if read_only else 0)
+    mode = os.O_RDONLY if read_only else os.O_RDWR
     info = INFO.pack(0, 0, 0, start, length, 0, 0, 0, flags, label.encode()[: LO_NAME_SIZE - 1])
     control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
     try:
         while True:
             path = f"/dev/loop{fcntl.ioctl(control, LOOP_CTL_GET_FREE)}"
-            device = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            device = os.open(path, mode | os.O_CLOEXEC)
             try:
                 fcntl.ioctl(device, LOOP_CONFIGURE, CONFIG.pack(fd, 0, info))
             except OSError as error:

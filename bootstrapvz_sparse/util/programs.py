@@ -1,21 +1,32 @@
-"""Running the programs of others: found also where an ordinary user's PATH does not lead."""
+"""Run external programs, searching the sbin directories as well as PATH.
+
+Every program is started here: without a shell, in English, in a session of its own.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import pkgutil
 import shlex
 import shutil
 import signal
 import subprocess
-import tempfile
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from .errors import ProgramFailed, ProgramMissing
 from .permissions import unsafe_reason
 
-TIME_TO_END = 10  # seconds that a program gets to clean up when we are interrupted
+log = logging.getLogger(__name__)
+
+TIME_TO_END = 10  # seconds for a program to clean up when we are interrupted
+NO_MESSAGE = "no error message"
+# Lines that only say where else to look: mount(8) ends with one.
+HINTS = ("dmesg(1) may have more information after failed mount system call.",)
 
 
 PACKAGES = {
@@ -43,11 +54,11 @@ PACKAGES = {
 }
 
 
-SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # that sudo, su and cron leave out
+SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # an ordinary user's PATH has none
 
 
 def search_path() -> str:
-    """Return PATH and the folders of the system, without those that other users can write."""
+    """Return PATH and the folders of the system, without folders that other users can write."""
     folders = dict.fromkeys(os.environ.get("PATH", os.defpath).split(os.pathsep))
     return os.pathsep.join(filter(_is_safe, [*folders, *SYSTEM_FOLDERS]))
 
@@ -60,7 +71,7 @@ def _is_safe(path: str) -> bool:
 
 
 def find(program: str) -> str:
-    """Return the path of ``program``, which nobody else can replace.
+    """Return the path of ``program``, which no other user can replace.
 
     :raises ProgramMissing: it is not installed
     """
@@ -79,115 +90,145 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C", "PATH": search_path()}
 
 
-trace: Callable[[str], object] | None = None  # is told each command that is run
+def trace(*commands: Sequence[str]) -> None:
+    """Log the command lines, which are piped into each other."""
+    log.debug("Executing: %s", " | ".join(map(shlex.join, commands)))
 
 
-def tell(*commands: Sequence[str]) -> None:
-    """Tell ``trace``, if anybody asked for it, that these commands are run, one into the next."""
-    if trace:
-        trace(f"Executing: {' | '.join(map(shlex.join, commands))}")
+@contextlib.contextmanager
+def started(
+    program: str,
+    *arguments: str | Path,
+    stdin: IO[bytes] | int | None = subprocess.DEVNULL,
+    stdout: IO[bytes] | int = subprocess.PIPE,
+    stderr: IO[bytes] | int = subprocess.PIPE,
+    fds: Sequence[int] = (),
+    traced: bool = True,
+    orphan: bool = False,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start ``program`` without a shell, in a session of its own, and wait for it on leaving.
 
-
-def run(
-    program: str, *arguments: str | Path, fds: Sequence[int] = ()
-) -> subprocess.CompletedProcess[str]:
-    """Run ``program``, without a shell, and wait; what it says is in English and decoded.
-
-    ``fds`` are the open files that it inherits. When we are interrupted, the program is ended,
-    with all that it has started, before the interruption goes on; when we are killed, it is, too.
+    It inherits the open files ``fds``. It is ended, with everything in its session, when the body
+    fails or is interrupted; the kernel kills it when this process is killed, unless it is an
+    ``orphan`` then.
 
     :raises ProgramMissing: it is not installed
     """
     command = [find(program), *map(str, arguments)]
-    tell(command)
+    if traced:
+        trace(command)
     process = subprocess.Popen(
-        [*_ending_with_us(), *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
+        command if orphan else [*_end_with_parent(), *command],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
         env=_environment(),
         pass_fds=fds,
-        start_new_session=True,  # so that what it starts can be ended with it
+        start_new_session=True,
     )
     try:
-        out, err = process.communicate()
+        yield process
+        process.wait()
     except BaseException:
         try:
-            _signal_all(process, signal.SIGTERM)
+            _signal_session(process, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=TIME_TO_END)
-        finally:  # also when we are interrupted once more
-            _signal_all(process, signal.SIGKILL)
-            process.communicate()
+                process.wait(TIME_TO_END)
+        finally:  # also after a second interruption
+            _signal_session(process, signal.SIGKILL)
+            process.wait()
         raise
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+    finally:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                stream.close()
 
 
-def pipe(first: Sequence[str], second: Sequence[str], output: int) -> None:
-    """Run ``first | second`` without a shell, into the open file ``output``.
+def run(
+    program: str, *arguments: str | Path, fds: Sequence[int] = (), check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run ``program`` to its end as :func:`started` does; return its output, in English.
 
-    When we are interrupted or one of them fails, both are ended.
-
-    :raises ProgramMissing: one of them is not installed
-    :raises ProgramFailed: one of them fails
+    :raises ProgramMissing: it is not installed
+    :raises ProgramFailed: with ``check``, its exit status is not 0; the text has its message
     """
-    env = _environment()
-    commands = [[*_ending_with_us(), find(command[0]), *command[1:]] for command in (first, second)]
-    tell(first, second)
-    with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(
-            commands[0], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=env
-        ) as source,
-    ):
-        assert source.stdout
-        try:
-            with subprocess.Popen(
-                commands[1], stdin=source.stdout, stdout=output, stderr=said, env=env
-            ) as sink:
-                source.stdout.close()  # so that the first ends when the second does
-                try:
-                    sink.wait()
-                except BaseException:
-                    sink.kill()
-                    raise
-            source.wait()
-        except BaseException:
-            source.kill()
-            raise
-        said.seek(0)
-        text = said.read().decode(errors="replace")
-        for command, status in ((second, sink.returncode), (first, source.returncode)):
-            if status:
-                raise ProgramFailed(f"{command[0]} failed ({status}): {last_line(text)}")
+    with started(program, *arguments, fds=fds) as process:
+        out, err = process.communicate()
+    completed = subprocess.CompletedProcess(
+        process.args, process.returncode, _decoded(out), _decoded(err)
+    )
+    if check and completed.returncode:
+        raise ProgramFailed(failure(program, completed))
+    return completed
 
 
-def _ending_with_us() -> list[str]:
-    """What a command line begins with, so that the program ends when we are killed: setpriv(1)."""
+def run_with_descendants(program: str, *arguments: str | Path) -> None:
+    """Run ``program``, and end everything it started, in other sessions too, when we end.
+
+    It gets paths of our open files by :func:`file_of_ours`; it inherits none.
+
+    :raises ProgramMissing: it is not installed
+    :raises ProgramFailed: its exit status is not 0
+    """
+    command = [find(program), *map(str, arguments)]
+    trace(command)
+    source = pkgutil.get_data(__package__, "supervisor.py")
+    assert source
+    alive, ours = os.pipe()
+    supervisor = (sys.executable, "-I", "-S", "-c", source.decode(), str(alive))
+    try:
+        with started(*supervisor, *command, fds=[alive], traced=False, orphan=True) as process:
+            os.close(alive)
+            out, err = process.communicate()
+    finally:
+        os.close(ours)
+    if process.returncode:
+        completed = subprocess.CompletedProcess(
+            command, process.returncode, _decoded(out), _decoded(err)
+        )
+        raise ProgramFailed(failure(program, completed))
+
+
+def failure(program: str, completed: subprocess.CompletedProcess[str]) -> str:
+    """Return ``PROGRAM failed (STATUS): MESSAGE`` with the last line that the program printed."""
+    text = last_line(completed.stderr or completed.stdout)
+    return f"{Path(program).name} failed ({completed.returncode}): {text}"
+
+
+def _decoded(output: bytes) -> str:
+    return output.decode(errors="replace")
+
+
+def _end_with_parent() -> list[str]:
+    """Return the beginning of a command line that ends with this process, by setpriv(1)."""
     with contextlib.suppress(ProgramMissing):
         return [find("setpriv"), "--pdeathsig", "KILL", "--"]
     return []
 
 
-def _signal_all(process: subprocess.Popen[str], number: signal.Signals) -> None:
-    """Send a signal to ``process``, the first of its session, and to all in it."""
-    with contextlib.suppress(ProcessLookupError):  # none is left
+def _signal_session(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to ``process``, the leader of its session, and to everything in it."""
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
 
 def same_file(fd: int) -> str:
-    """A path of the open file that no renaming changes, for a program that inherits ``fd``."""
+    """Return a path of the open file that survives renaming, for a program that inherits it."""
     return f"/proc/self/fd/{fd}"
 
 
+def file_of_ours(fd: int) -> str:
+    """Return a path of our open file for a program that does not inherit it."""
+    return f"/proc/{os.getpid()}/fd/{fd}"
+
+
 def first_line(text: str) -> str:
-    """The first line that a program said."""
-    return text.partition("\n")[0].strip() or "it does not say why"
+    """Return the first line of a program's output."""
+    return text.partition("\n")[0].strip() or NO_MESSAGE
 
 
 def last_line(text: str) -> str:
-    """The last line that a program said: most often the one with the cause."""
+    """Return the last line of a program's output: most often the one with the cause."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it does not say why"
+    lines = [line for line in lines if not line.endswith(HINTS)] or lines
+    return lines[-1] if lines else NO_MESSAGE

@@ -11,6 +11,8 @@ from typing import Any
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+_deferred: list[int] | None = None  # signals that came while they were deferred
+
 
 @contextlib.contextmanager
 def interrupt_once() -> Iterator[None]:
@@ -20,6 +22,9 @@ def interrupt_once() -> Iterator[None]:
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        if _deferred is not None:
+            _deferred.append(number)
+            return
         error = sys.exc_info()[1]
         while error is not None:  # what is being handled at this moment, and what led to it
             if isinstance(error, KeyboardInterrupt):
@@ -45,9 +50,19 @@ def handlers(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
 
 @contextlib.contextmanager
 def defer_signals() -> Iterator[None]:
-    """Let the signals that end us wait until the body is done, which starts no programs."""
+    """Let the signals that end us wait until the body is done, which starts no programs.
+
+    Blocking them is not enough. Where there are other threads, such as that of a live display, the
+    kernel hands a signal to one of those, and Python handles it in this one nevertheless.
+    """
+    global _deferred
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    came: list[int] = []
+    _deferred = came
     try:
         yield
     finally:
+        _deferred = None
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if came:
+            signal.raise_signal(came[0])

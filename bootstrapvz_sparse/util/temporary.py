@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import Refused
+from .errors import ImageInUse
 from .trees import remove_tree
 
 PREFIX, SUFFIX = ".", ".bvz-sparse"  # of the name: .disk.raw.XXXXXXXX.bvz-sparse
@@ -40,11 +40,11 @@ class Temporary(NamedTuple):
     def place(self, path: Path) -> None:
         """Rename the file to ``path``, replacing the file there, and wait until that is on disk.
 
-        :raises Refused: the temporary name belongs to another file now
+        :raises ImageInUse: the temporary name belongs to another file now
         :raises OSError: see rename(2)
         """
         if not is_at(self.fd, self.path):
-            raise Refused(f"{self.path} was replaced meanwhile")
+            raise ImageInUse(f"{self.path}: replaced by another file")
         with suppress(OSError):
             os.removexattr(self.fd, MARK)
         os.replace(self.path, path)
@@ -198,7 +198,7 @@ def _remove(fd: int, path: Path) -> bool:
         return False
     status = os.fstat(fd)
     if stat.S_ISDIR(status.st_mode):
-        return remove_tree(path, status)
+        return remove_tree(path, status.st_ino)
     path.unlink(missing_ok=True)
     return True
 

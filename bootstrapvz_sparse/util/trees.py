@@ -11,11 +11,11 @@ from pathlib import Path
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def remove_tree(path: Path, identity: os.stat_result | None = None) -> bool:
+def remove_tree(path: Path, inode: int | None = None) -> bool:
     """Remove the folder ``path`` with everything in it that can be removed.
 
     Symbolic links are not followed; nothing is removed behind a mount point or in another
-    filesystem. With ``identity`` only if ``path`` is that folder. Return whether it is gone.
+    filesystem. With ``inode`` only if ``path`` is that folder. Return whether it is gone.
     """
     try:
         parent = os.open(path.parent, FOLDER & ~os.O_NOFOLLOW)
@@ -23,22 +23,20 @@ def remove_tree(path: Path, identity: os.stat_result | None = None) -> bool:
         return not os.path.lexists(path)
     try:
         with suppress(OSError, RecursionError):
-            _remove(parent, path.name, _place(parent), identity)
+            _remove(parent, path.name, _place(parent), inode)
     finally:
         os.close(parent)
     return not os.path.lexists(path)
 
 
-def _remove(
-    parent: int, name: str, place: tuple[int, str], identity: os.stat_result | None = None
-) -> None:
+def _remove(parent: int, name: str, place: tuple[int, str], inode: int | None = None) -> None:
     """Remove the folder ``name`` in the folder that is open as ``parent``.
 
     :raises OSError: it is not a folder, lies elsewhere than in ``place``, or is not empty then
     """
     fd = os.open(name, FOLDER, dir_fd=parent)
     try:
-        if identity and not os.path.samestat(os.fstat(fd), identity):
+        if inode is not None and os.fstat(fd).st_ino != inode:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         if _place(fd) != place:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))

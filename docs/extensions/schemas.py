@@ -24,9 +24,9 @@ from sphinx.util.docutils import SphinxDirective
 from bootstrapvz_sparse.plugin.backings import BACKINGS
 from bootstrapvz_sparse.plugin.settings import Settings
 from bootstrapvz_sparse.plugin.validation import SCHEMA
+from bootstrapvz_sparse.util.text import SIZE_PATTERN
 
 Schema = dict[str, Any]
-SIZE = r"^\d+([KMGT]i?B|B)$"  # the pattern of sizes in the manifest
 
 
 class Markdown(SphinxDirective):
@@ -81,7 +81,7 @@ def values(schema: Schema) -> str:
         return ", ".join(f"`{one_line(value)}`" for value in schema["enum"])
     if "oneOf" in schema:
         return " or ".join(values(one) for one in schema["oneOf"])
-    if schema.get("pattern") == SIZE:
+    if schema.get("pattern") == SIZE_PATTERN:
         return "a size"
     kind = schema["type"]
     if kind == "array":

@@ -33,12 +33,12 @@ SPARSIFY = BACKINGS["raw"].sparsify
 COMMAND = "fallocate --dig-holes"  # any program that works in place will do
 
 
-def build(folder: Path, name: str, plugins: dict[str, Any]) -> Path:
-    """Build bookworm for KVM below ``folder``; the path of the image.
+def build(folder: Path, name: str, plugins: dict[str, Any], release: str = "bookworm") -> Path:
+    """Build a release for KVM below ``folder``, and return the path of the image.
 
     :raises CalledProcessError: the build fails
     """
-    manifest = yaml.safe_load((ROOT / "manifests" / "kvm-bookworm.yml").read_text())
+    manifest = yaml.safe_load((ROOT / "manifests" / f"kvm-{release}.yml").read_text())
     manifest["name"] = name
     manifest["bootstrapper"]["workspace"] = str(folder / "images")
     manifest["plugins"] = plugins
@@ -61,14 +61,17 @@ def installed(folder: Path) -> Path:
     return backup
 
 
-def variant(folder: Path, backup: Path, reclaim: str, sparsify: str) -> tuple[Path, Any]:
-    """Build on from ``backup``: the image, and its ledger."""
+def variant(
+    folder: Path, backup: Path, reclaim: str, sparsify: str, release: str = "bookworm"
+) -> tuple[Path, Any]:
+    """Build on from the backup of a release, and return the image and its ledger."""
     name = f"{reclaim}-{sparsify}"
     report = folder / f"{name}.json"
     block = {"reclaim": reclaim, "sparsify": sparsify, "report": str(report)}
     if sparsify == "command":
         block["sparsify_command"] = COMMAND
-    image = build(folder, name, {"sparse": block, "prebootstrapped": {"image": str(backup)}})
+    plugins = {"sparse": block, "prebootstrapped": {"image": str(backup)}}
+    image = build(folder, name, plugins, release)
     subprocess.run(["e2fsck", "-fn", image], check=True, capture_output=True)
     return image, json.loads(report.read_text())
 

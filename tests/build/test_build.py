@@ -8,9 +8,8 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,46 +18,27 @@ import yaml
 import bootstrapvz_sparse
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.image.extents import allocated
+from tests.build.base import COMMAND, MANIFESTS, build, manifest_of
 from tests.build.boot import boot
+from tests.build.conftest import Built
 from tests.build.tree import differences, tree
 from tests.support.e2fsprogs import debugfs
 from tests.support.manifests import write
 from tests.support.mounting import fill, mounted
 
-pytestmark = pytest.mark.build
+pytestmark = [pytest.mark.build, pytest.mark.timeout(1200)]
 
-MANIFESTS = Path(__file__).parent.parent.parent / "manifests"
-PLUGINS = Path(__file__).parent.parent / "support" / "plugins"
 ASSETS = Path(bootstrapvz_sparse.__file__).parent / "upstream" / "assets"
-COMMAND = [sys.executable, "-m", "bootstrapvz_sparse.cli", "build", "--log", "log"]
 
 
-@dataclass
-class Build:
-    folder: Path
-    image: Path
-    before: Path  # a copy of the image before it was sparsified
-    said: str
-
-
-@pytest.fixture(scope="module", params=["bookworm", "trixie"])
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    folder = tmp_path_factory.mktemp(request.param)
-    manifest = yaml.safe_load((MANIFESTS / f"kvm-{request.param}.yml").read_text())
-    manifest["plugins"]["sparse"] = {"report": str(folder / "report.json")}
-    manifest["plugins"]["keep_before"] = {"copy": str(folder / "before.raw")}
-    (folder / "manifest.yml").write_text(yaml.safe_dump(manifest))
-    done = subprocess.run(
-        [*COMMAND, "manifest.yml"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(PLUGINS)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    print(done.stderr)
-    [image] = (folder / "images").iterdir()
-    return Build(folder, image, folder / "before.raw", done.stderr)
+@pytest.fixture(
+    params=[
+        pytest.param("bookworm", marks=pytest.mark.xdist_group("bookworm")),
+        pytest.param("trixie", marks=[pytest.mark.xdist_group("trixie"), pytest.mark.long]),
+    ]
+)
+def built(request: pytest.FixtureRequest, built_release: Callable[[str], Built]) -> Built:
+    return built_release(request.param)
 
 
 def show(image: Path, request: str) -> str:
@@ -72,14 +52,14 @@ def nothing_is_left(folder: Path) -> bool:
     )
 
 
-def test_nothing_is_left(built: Build) -> None:
+def test_nothing_is_left(built: Built) -> None:
     assert nothing_is_left(built.folder)
-    ours = {"before.raw", "manifest.yml", "report.json"}
+    ours = {"before.raw", "installed.backup", "manifest.yml", "messages", "report.json"}
     assert {path.name for path in built.folder.iterdir()} - ours == {"images", "log"}
 
 
-def test_ledger(built: Build) -> None:
-    lines = built.said.splitlines()
+def test_ledger(built: Built) -> None:
+    lines = built.messages.splitlines()
     start = next(i for i, line in enumerate(lines) if line.split()[:1] == ["stage"])
     stages = [line.split()[0] for line in lines[start + 1 :]]
     # and no remark: nothing was left alone
@@ -88,14 +68,14 @@ def test_ledger(built: Build) -> None:
     report = json.loads((built.folder / "report.json").read_text())
     assert report["peak"] <= 1.1 * report["stages"][1]["allocated"]
     assert re.match(r"created +2\.0 GiB +0 B ", lines[start + 1])
-    assert re.search(r"^  Installing packages \.\.\. \d+\.\d s$", built.said, re.M)
+    assert re.search(r"^  Installing packages \.\.\. \d+\.\d s$", built.messages, re.M)
 
 
-def test_clean(built: Build) -> None:
+def test_clean(built: Built) -> None:
     subprocess.run(["e2fsck", "-fn", built.image], check=True, capture_output=True)
 
 
-def test_no_larger_than_by_the_peers(built: Build, tmp_path: Path) -> None:
+def test_no_larger_than_by_the_peers(built: Built, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     subprocess.run(["zerofree", built.before], check=True)
     subprocess.run(["cp", "--sparse=always", "--reflink=never", built.before, copy], check=True)
@@ -103,7 +83,7 @@ def test_no_larger_than_by_the_peers(built: Build, tmp_path: Path) -> None:
     assert allocated(built.image.stat()) <= allocated(copy.stat())
 
 
-def test_content(built: Build) -> None:
+def test_content(built: Built) -> None:
     image = built.image
     assert "ssh_host" not in show(image, "ls -l /etc/ssh")
     assert "sshd_config" in show(image, "ls -l /etc/ssh")
@@ -114,28 +94,30 @@ def test_content(built: Build) -> None:
     assert ".deb" not in show(image, "ls -l /var/cache/apt/archives")
 
 
-def test_boots(built: Build) -> None:
+def test_boots(built: Built) -> None:
     seconds, console = boot(built.image)
     print(f"login prompt after {seconds:.0f} s")
     assert "FAILED" not in console
     assert "generate-ssh-host" in console  # systemd cuts names that are long
 
 
-@pytest.mark.parametrize("built", ["trixie"], indirect=True)
-def test_scratch_changes_no_file(built: Build, tmp_path: Path) -> None:
-    manifest = yaml.safe_load((MANIFESTS / "kvm-trixie.yml").read_text())
-    manifest["plugins"]["sparse"] = {"scratch": False, "reclaim": "metadata"}
-    (tmp_path / "manifest.yml").write_text(yaml.safe_dump(manifest))
-    subprocess.run([*COMMAND, "manifest.yml"], cwd=tmp_path, check=True, capture_output=True)
+@pytest.mark.long
+def test_scratch_changes_no_file(
+    built_release: Callable[[str], Built], shared: Path, tmp_path: Path
+) -> None:
+    sparse = {"scratch": False, "reclaim": "metadata"}
+    build(tmp_path, manifest_of("kvm-trixie", sparse=sparse), shared)
     [image] = (tmp_path / "images").iterdir()
-    files = tree(built.image, tmp_path / "mounted")
+    files = tree(built_release("trixie").image, tmp_path / "mounted")
     assert len(files) > 10_000
     assert differences(files, tree(image, tmp_path / "mounted")) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("label", ["dos", "gpt"])
-def test_expand_root(built: Build, label: str, tmp_path: Path) -> None:
+def test_expand_root(label: str, built_release: Callable[[str], Built], tmp_path: Path) -> None:
     """The script that a GCE image gets grows partition and filesystem, here in a bare kernel."""
+    built = built_release("trixie")
     root, disk = tmp_path / "root", tmp_path / "disk"
     subprocess.run(["cp", "--sparse=always", built.image, root], check=True)
     units, unit = "/etc/systemd/system", "expand-root.service"
@@ -188,6 +170,7 @@ def test_a_program_that_fails(tmp_path: Path) -> None:
     assert re.search(r"' ended with status 1: E: .*Release", error)
 
 
+@pytest.mark.long
 def test_the_disk_becomes_full(tmp_path: Path) -> None:
     with mounted("tmpfs", tmp_path, 1100 << 20) as folder, Background(folder) as process:
         process.until("Installing Debian ... ", timeout=60)
@@ -211,8 +194,6 @@ class Background(subprocess.Popen[bytes]):
             cwd=folder,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            # shells have their background jobs ignore it, and the tests may run in one
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def until(self, text: str | None, timeout: float) -> str:
@@ -232,6 +213,7 @@ class Background(subprocess.Popen[bytes]):
         raise AssertionError(f"not within {timeout} s: {said}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", ["Installing Debian ... ", "Installing packages ... "])
 def test_interrupted(task: str, tmp_path: Path) -> None:
     """Ctrl-C in the middle, as a terminal sends it: to all processes of its group."""

@@ -5,38 +5,30 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.image.extents import allocated, data
 from bootstrapvz_sparse.image.tarball import check
 from bootstrapvz_sparse.upstream import loop_partitions
+from tests.build.base import build, manifest_of
 from tests.build.boot import boot
 
-pytestmark = pytest.mark.build
+pytestmark = [
+    *(pytest.mark.build, pytest.mark.long, pytest.mark.timeout(1800)),
+    pytest.mark.xdist_group("partition-nodes"),
+]
 
-MANIFEST = Path(__file__).parent.parent.parent / "manifests" / "gce-trixie.yml"
 
-
-def test_built_packed_unpacked_and_booted(tmp_path: Path) -> None:
-    manifest = yaml.safe_load(MANIFEST.read_text())
+def test_built_packed_unpacked_and_booted(shared: Path, tmp_path: Path) -> None:
+    manifest = manifest_of("gce-trixie")
     manifest["plugins"]["sparse"]["report"] = "report.json"
-    (tmp_path / "manifest.yml").write_text(yaml.safe_dump(manifest))
-    command = [sys.executable, "-m", "bootstrapvz_sparse.cli", "build", "--log", "log"]
-    done = subprocess.run(
-        [*command, "--partition-mapper", "loop", "manifest.yml"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    print(done.stderr)
+    nodes = set(loop_partitions.NODES.glob("*"))
+    build(tmp_path, manifest, shared, "--partition-mapper", "loop")
     assert not leftovers.mounts(tmp_path) and not leftovers.loop_devices(tmp_path)
-    assert not loop_partitions.NODES.exists()
+    assert set(loop_partitions.NODES.glob("*")) <= nodes
     [tarball] = (tmp_path / "images").iterdir()
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["image"], report["tarball"], report["notes"]) == (None, str(tarball), [])

@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.build.matrix import installed, variant
+from tests.build.conftest import Built
+from tests.build.matrix import variant
 from tests.build.tree import File, differences, tree
 
-pytestmark = pytest.mark.build
+pytestmark = [
+    *(pytest.mark.build, pytest.mark.long, pytest.mark.timeout(1200)),
+    pytest.mark.xdist_group("matrix"),
+]
+RELEASE = "trixie"
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +29,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def backup(folder: Path) -> Path:
-    return installed(folder)
+def backup(built_release: Callable[[str], Built]) -> Path:
+    return built_release(RELEASE).installed
 
 
 @pytest.fixture(scope="module")
 def plain(folder: Path, backup: Path) -> dict[str, File]:
-    """The files of an image that nothing is done about."""
-    image, _ = variant(folder, backup, "none", "none")
+    """Return the files of an image that is neither reclaimed nor sparsified."""
+    image, _ = variant(folder, backup, "none", "none", RELEASE)
     files = tree(image, folder / "mounted")
     image.unlink()
     return files
@@ -43,7 +49,7 @@ def plain(folder: Path, backup: Path) -> dict[str, File]:
 def test_the_same_files(
     reclaim: str, sparsify: str, folder: Path, backup: Path, plain: dict[str, File]
 ) -> None:
-    image, ledger = variant(folder, backup, reclaim, sparsify)
+    image, ledger = variant(folder, backup, reclaim, sparsify, RELEASE)
     assert len(plain) > 10_000
     assert differences(plain, tree(image, folder / "mounted")) == []
     image.unlink()

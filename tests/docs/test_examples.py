@@ -14,8 +14,8 @@ import jsonschema
 import pytest
 
 from bootstrapvz_sparse.cli import main
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.extents import allocated
-from bootstrapvz_sparse.image.sparsify import sparsify
 from tests.docs.pages import DOCS
 from tests.support.unable import unable
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.builder.record import path_of
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.upstream import loop_partitions
+from bootstrapvz_sparse.util.holders import holders
+from bootstrapvz_sparse.util.mounts import mounts
 from bootstrapvz_sparse.util.temporary import temporary
 from tests.loop.test_partition_mapper import changes
 from tests.support.manifests import write
@@ -95,6 +98,10 @@ def run_of(folder: Path) -> Path:
     return path.parent / path.name.split(".")[1]
 
 
+def devices_mounted_by(process: int, point: Path) -> list[str]:
+    return [mount.source for mount in mounts(process) if mount.point == str(point)]
+
+
 def cleaned(workspace: Path, capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:
     capsys.readouterr()
     assert main(["clean", *options, str(workspace)]) == 0
@@ -121,7 +128,7 @@ def test_killed_at_a_task(
     at: tuple[str, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = killed(tmp_path, at)
-    before = leftovers.found(folder)
+    before = leftovers.find_leftovers(folder)
     wanted = [f"would {one.verb} {one.name}" for one in before]
     plan = cleaned(folder.parent, capsys, "--dry-run")
     assert plan == [
@@ -129,13 +136,13 @@ def test_killed_at_a_task(
         f"would delete {path_of(folder)}",
         *[line for line in plan if line.endswith(" if it is empty then")],
     ]
-    assert leftovers.found(folder) == before and path_of(folder).exists()
+    assert leftovers.find_leftovers(folder) == before and path_of(folder).exists()
     done = cleaned(folder.parent, capsys)
     assert done[: len(before) + 1] == [
         *[f"{one.past} {one.name}" for one in before],
         f"deleted {path_of(folder)}",
     ]
-    assert leftovers.found(folder) == []
+    assert leftovers.find_leftovers(folder) == []
     if at[1] == "DeleteWorkspace":
         assert os.listdir(folder.parent) == ["image.raw"]
         assert cleaned(folder.parent, capsys) == ["nothing to clean"]
@@ -145,9 +152,9 @@ def test_killed_at_a_task(
 
 def test_what_a_mapped_build_leaves(tmp_path: Path) -> None:
     folder = killed(tmp_path, ("bootstrapvz.common.tasks.filesystem", "MountSpecials", "end"))
-    verbs = [one.verb for one in leftovers.found(folder)]
-    # root, boot, four specials and four folders of scratch; three nodes, a link or two, the folder
-    assert verbs.count("unmount") == 10 and verbs.count("detach") == 4
+    verbs = [one.verb for one in leftovers.find_leftovers(folder)]
+    # its mounts have ended with it; the volume and three partitions, each of these with a node
+    assert verbs.count("unmount") == 0 and verbs.count("detach") == 4
     assert len(loop_partitions.device_links(folder.name)) >= 4
     assert leftovers.undo(folder) == []
     path_of(folder).unlink()
@@ -164,19 +171,19 @@ def test_signals_roll_back(number: signal.Signals, tmp_path: Path) -> None:
     assert said.endswith(f"bvz-sparse: error: interrupted by {number.name}\n"), said
     assert "Traceback" not in said and process.returncode == 1
     nothing_is_left(tmp_path)
-    assert leftovers.found(folder) == []
+    assert leftovers.find_leftovers(folder) == []
 
 
 def test_a_build_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with build(tmp_path, MAP) as process:
         folder = run_of(tmp_path)
-        before = leftovers.found(folder)
+        before = leftovers.find_leftovers(folder)
         for options in ([], ["--dry-run"]):
             assert cleaned(folder.parent, capsys, *options) == [
                 f"{path_of(folder)}: left alone: the build still runs",
                 "nothing to clean",
             ]
-        assert leftovers.found(folder) == before and process.poll() is None
+        assert leftovers.find_leftovers(folder) == before and process.poll() is None
     cleaned(folder.parent, capsys)
     nothing_is_left(tmp_path)
 
@@ -245,23 +252,37 @@ def test_what_others_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         stale.touch()
         said = cleaned(workspace, capsys)
         assert f"deleted {stale}" in said
-        assert said[-1] == f"{other}: left alone: there is no record of it; in use: {point}"
+        assert said[-1] == f"{other}: left alone: it has no record; in use: {point}"
         assert device in leftovers.loop_devices(workspace) and os.path.ismount(point)
         assert sorted(os.listdir(workspace)) == sorted([held.path.name, other.name, image.name])
         assert (other / "file").exists()
 
 
-def test_a_folder_that_is_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is deleted below a mount that stays, and the next time the rest is done."""
-    folder = killed(tmp_path, ("bootstrapvz.common.tasks.filesystem", "MountRoot", "end"))
+def test_a_shell_in_the_mounts_of_a_build(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named and left alone, with the files that it uses; later the rest is removed."""
+    with build(tmp_path, ("bootstrapvz.common.tasks.filesystem", "MountRoot", "end")) as killed:
+        folder = run_of(tmp_path)
+        enter = ["nsenter", f"--mount=/proc/{killed.pid}/ns/mnt", "sh", "-c", "echo; exec sleep 60"]
+        shell = subprocess.Popen(enter, stdout=subprocess.PIPE)
+        assert shell.stdout and shell.stdout.readline() == b"\n"
+        assert holders(*devices_mounted_by(killed.pid, folder / "root"))
+        killed.kill()
     capsys.readouterr()
-    with subprocess.Popen(["sleep", "60"], cwd=folder / "root") as process:
-        try:
-            assert main(["clean", str(folder.parent)]) == 1
-        finally:
-            process.kill()
-    said = capsys.readouterr()
-    assert f"bvz-sparse: error: {folder}/root is still mounted\n" in said.err
+    try:
+        assert main(["clean", str(folder.parent)]) == 1
+        assert shell.poll() is None
+    finally:
+        shell.kill()
+        shell.communicate()
+    error = capsys.readouterr().err
+    assert re.search(
+        rf"^bvz-sparse: error: /dev/loop\d+: still attached, used by sleep \(PID {shell.pid}\), "
+        rf"mounted on {folder}/root \(end that program\)$",
+        error,
+        re.M,
+    )
     assert path_of(folder).exists() and (folder / "volume.raw").exists()
     cleaned(folder.parent, capsys)
     nothing_is_left(tmp_path)

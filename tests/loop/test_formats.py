@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.image import convert as formats
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.convert import convert
 from bootstrapvz_sparse.image.extents import allocated
-from bootstrapvz_sparse.image.sparsify import sparsify
-from bootstrapvz_sparse.util.errors import Refused, VerificationFailed
+from bootstrapvz_sparse.util.errors import SparseError, VerificationFailed
 from tests.support.mounting import mounted, run
 from tests.support.used import ZEROS, assert_holds, make_used
 
@@ -97,7 +97,7 @@ def test_a_conversion_that_loses_something(
 def test_not_of_that_format(used: Used, tmp_path: Path) -> None:
     image = packed(used, tmp_path, "qcow2")
     content = image.read_bytes()
-    with pytest.raises(Refused, match="qemu-img failed"):
+    with pytest.raises(SparseError, match="qemu-img failed"):
         convert(image, "vdi")
     assert image.read_bytes() == content
     assert os.listdir(tmp_path) == [image.name]
@@ -107,7 +107,7 @@ def test_no_room(used: Used, tmp_path: Path) -> None:
     image = packed(used, tmp_path, "qcow2")
     with mounted("tmpfs", tmp_path, allocated(image.stat()) + 4 * MIB) as folder:
         run("cp", image, folder)
-        with pytest.raises(Refused, match="qemu-img: a second file needs up to"):
+        with pytest.raises(SparseError, match="qemu-img: a second file needs up to"):
             convert(folder / image.name, "qcow2")
         assert os.listdir(folder) == [image.name]
 

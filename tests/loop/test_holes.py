@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.image import inspect, sparsify
 from bootstrapvz_sparse.image.extents import allocated, total
 from bootstrapvz_sparse.image.holes import probe, punch
-from bootstrapvz_sparse.image.inspect import inspect
-from bootstrapvz_sparse.image.sparsify import sparsify
 from bootstrapvz_sparse.util import loop
-from bootstrapvz_sparse.util.errors import Refused, Unsupported
+from bootstrapvz_sparse.util.errors import SparseError, Unsupported
 from tests.support.mounting import attached, fill, mounted, run
 
 pytestmark = pytest.mark.loop
@@ -144,12 +143,12 @@ def test_an_immutable_image(tmp_path: Path) -> None:
         image.write_bytes(bytes(1 << 20))
         run("chattr", "+a", image)
         try:
-            with pytest.raises(Refused, match="Operation not permitted"):
+            with pytest.raises(SparseError, match="Operation not permitted"):
                 sparsify(image)
         finally:
             run("chattr", "-a", image)
         run("mount", "-o", "remount,ro", folder)
-        with pytest.raises(Refused, match="Read-only file system"):
+        with pytest.raises(SparseError, match="Read-only file system"):
             sparsify(image)
 
 
@@ -158,7 +157,7 @@ def test_an_attached_image_is_refused(tmp_path: Path) -> None:
     image.write_bytes(bytes(1 << 20))
     with attached(image) as device:
         assert loop.devices(image.stat()) == [device]
-        with pytest.raises(Refused, match=f"is attached to {device}"):
+        with pytest.raises(SparseError, match=f"is attached to {device}"):
             sparsify(image)
         assert inspect(image).notes[0].startswith(f"{image} is attached to {device}: what is told")
     assert allocated(image.stat()) == 1 << 20
@@ -171,7 +170,7 @@ def test_a_locked_image_is_refused(tmp_path: Path) -> None:
     with subprocess.Popen(["flock", image, "cat"], stdin=subprocess.PIPE) as holder:
         while subprocess.run(["flock", "--nonblock", image, "true"]).returncode == 0:
             pass
-        with pytest.raises(Refused, match="is locked"):
+        with pytest.raises(SparseError, match="is locked"):
             sparsify(image)
         assert holder.stdin
         holder.stdin.close()

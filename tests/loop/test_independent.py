@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.image import sparsify
 from tests.support.independent import assert_nothing_wasted, wasted
 from tests.support.mounting import mounted, run
 from tests.support.msdos import SECTOR, write_table

@@ -105,7 +105,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 def test_the_devices_of_our_checkers_do_not_count(image: Path) -> None:
     with image.open("rb") as file:
-        device, path = loop.attach_read_only(file.fileno(), 512, 1 << 19, loop.name_of_ours())
+        device, path = loop.attach(file.fileno(), 512, 1 << 19, loop.name_of_ours(), read_only=True)
         try:
             assert Path(path).name in {Path(name).name for name, _ in loop.attached()}
             assert loop.devices(file.fileno()) == []
@@ -117,7 +117,7 @@ def test_the_devices_of_our_checkers_do_not_count(image: Path) -> None:
             os.close(device)
         loop.wait_until_free(path)
         assert path not in dict(loop.attached())
-        device, path = loop.attach_read_only(file.fileno(), 0, 1 << 20, "another's")
+        device, path = loop.attach(file.fileno(), 0, 1 << 20, "another's", read_only=True)
         assert loop.devices(file.fileno()) == [path]
         os.close(device)
         loop.wait_until_detached(file.fileno())

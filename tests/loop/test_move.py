@@ -11,7 +11,7 @@ import pytest
 from bootstrapvz_sparse.image import move as module
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.image.move import copy, move
-from bootstrapvz_sparse.util.errors import Refused, VerificationFailed
+from bootstrapvz_sparse.util.errors import SparseError, VerificationFailed
 from tests.support.mounting import fill, mounted
 from tests.support.nobody import NOBODY
 
@@ -67,7 +67,7 @@ def test_never_over_a_file(image: Path, tmp_path: Path) -> None:
     (tmp_path / "there").write_text("somebody's")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("there", "link"):
-        with pytest.raises(Refused, match="is there already"):
+        with pytest.raises(SparseError, match="is there already"):
             move(image, tmp_path / name)
     assert (tmp_path / "there").read_text() == "somebody's"
     assert image.exists()
@@ -77,7 +77,7 @@ def test_no_room(image: Path, tmp_path: Path) -> None:
     with mounted("tmpfs", tmp_path, 3 * MIB) as folder:
         fill(folder, 4096)
         os.truncate(folder / "filler", 2 * MIB)  # the probe has room, the image has not
-        with pytest.raises(Refused, match="left, and the image takes 2.0 MiB there"):
+        with pytest.raises(SparseError, match="left, and the image takes 2.0 MiB there"):
             move(image, folder / "there")
         assert os.listdir(folder) == ["filler"]
     assert image.exists()
@@ -125,6 +125,6 @@ def test_interrupted(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_cp_that_fails(image: Path, tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="cp failed: .*nowhere"):
+    with pytest.raises(SparseError, match="cp failed: .*nowhere"):
         copy(tmp_path / "nowhere", tmp_path / "there")
     assert list(tmp_path.iterdir()) == [image]

@@ -51,6 +51,9 @@ def nothing_in_dev(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(loop_partitions, "_mapper", None)
     if not shutil.which("parted"):
         unable("parted is not there")
+    loop_partitions.LINKS.mkdir(
+        parents=True, exist_ok=True
+    )  # without udev the first build makes it
     before = in_dev()
     yield
     assert in_dev() == before

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image import access, holes
+from bootstrapvz_sparse.image import access, holes, sparsify
 from bootstrapvz_sparse.image.access import opened
-from bootstrapvz_sparse.image.sparsify import sparsify
-from bootstrapvz_sparse.util.errors import Refused
+from bootstrapvz_sparse.util.errors import SparseError
 from tests.support.mounting import run
 from tests.support.used import assert_holds, make_used
 
@@ -70,7 +69,7 @@ def test_attached(
         lambda: devices.append(run("losetup", "--find", "--show", image).strip())
     )
     try:
-        with pytest.raises(Refused, match=r"is attached to /dev/loop\d+ meanwhile"):
+        with pytest.raises(SparseError, match=r"is attached to /dev/loop\d+ meanwhile"):
             sparsify(image, method=method)
     finally:
         run("losetup", "--detach", devices[0])
@@ -99,7 +98,7 @@ def test_changed(
     while_punching: Callable[..., list[int]],
 ) -> None:
     punched = while_punching(lambda: do(image))
-    with pytest.raises((Refused, OSError), match=reason):
+    with pytest.raises((SparseError, OSError), match=reason):
         sparsify(image, method=method)
     assert len(punched) <= 3
     assert image.exists() or image.with_name("moved").stat().st_size == SIZE
@@ -121,7 +120,7 @@ def test_written_to_before_anything_is_changed(
 
     before = image.stat().st_blocks
     monkeypatch.setattr(module, "prepare", prepare)
-    with pytest.raises(Refused, match="was written to meanwhile"):
+    with pytest.raises(SparseError, match="was written to meanwhile"):
         sparsify(image)
     assert image.stat().st_blocks == before
 
@@ -151,7 +150,7 @@ def test_a_program_that_locks_as_qemu_does(image: Path) -> None:
     ) as process:
         assert process.stdout and process.stdout.readline() == "locked\n"
         try:
-            with pytest.raises(Refused, match="is locked by another program"):
+            with pytest.raises(SparseError, match="is locked by another program"):
                 sparsify(image)
         finally:
             process.kill()

@@ -13,9 +13,10 @@ from bootstrapvz_sparse.util.programs import search_path
 
 # Change the output of programs, or what they read and write.
 UNWANTED = (
-    *("BASH_ENV", "CDPATH", "CLICOLOR*", "COLORTERM", "COLUMNS", "ENV", "FORCE_COLOR", "LANGUAGE"),
-    *("LC_*", "LINES", "MAKE*", "MFLAGS", "MKE2FS_*", "NO_COLOR", "POSIXLY_CORRECT", "PYTHONUTF8"),
-    *("PYTHONUNBUFFERED", "PYTHONWARNINGS", "SOURCE_DATE_EPOCH", "TAR_OPTIONS", "TTY_*", "XDG_*"),
+    *("BASH_ENV", "CDPATH", "CLICOLOR*", "COLORTERM", "COLUMNS", "ENV", "FORCE_COLOR", "GIT_*"),
+    *("LANGUAGE", "LC_*", "LINES", "MAKE*", "MFLAGS", "MKE2FS_*", "NO_COLOR", "POSIXLY_CORRECT"),
+    *("PYTHONUNBUFFERED", "PYTHONUTF8", "PYTHONWARNINGS", "SOURCE_DATE_EPOCH", "TAR_OPTIONS"),
+    *("TTY_*", "XDG_*"),
 )
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
 

@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 
 def within(path: Path, offset: int) -> str:
     """What e2fsprogs call the filesystem at a byte of an image."""
     return f"{path}?offset={offset}" if offset else str(path)
+
+
+def spelled(command: Sequence[str]) -> list[str]:
+    """Return a command line of mke2fs(8), with ``-r 0 -O none`` as the installed version wants it.
+
+    mke2fs 1.47.2 has ``-E revision=0`` instead, and refuses ``-O none`` beside it.
+    """
+    new = list(command)
+    if "-r" in new and "revision=" in _extended_options():
+        at = new.index("-r")
+        assert new[at : at + 4] == ["-r", "0", "-O", "none"]
+        new[at : at + 4] = [] if "-E" in new else ["-E", "revision=0"]
+        if "-E" in command:  # of two the last one counts
+            new[new.index("-E") + 1] += ",revision=0"
+    return new
+
+
+@cache
+def _extended_options() -> str:
+    """Return the list of options that mke2fs(8) prints for one that it does not know."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.truncate(1 << 20)
+        command = ["mke2fs", "-n", "-F", "-E", "?", file.name]
+        done = subprocess.run(command, capture_output=True, text=True)
+    assert "Valid extended options" in done.stderr
+    return done.stderr
 
 
 def debugfs(path: Path, *commands: str, offset: int = 0, write: bool = True) -> str:

@@ -16,6 +16,7 @@ EXTENTS = 64 * 1024  # a list of extents may take that, and differs from method 
 
 VIRT = ("virt-sparsify", "virt-sparsify-copy")
 SECOND = ("copy", "reflink", "qemu-img")  # those that replace the image
+DIGGING = ("dig-holes", "command")  # that run fallocate(1): see other_method
 OTHERS = [name for name in METHODS if name not in VIRT]
 
 

@@ -39,8 +39,10 @@ def mkfs(path: Path, options: list[str], size: int, proto: str | None = None) ->
     command = ["mkfs.xfs", "-q", *options]
     if proto is not None:
         (path.parent / "proto").write_text(proto)
-        command += ["-p", str(path.parent / "proto")]
-    subprocess.run([*command, path], check=True, env=ENVIRONMENT, capture_output=True)
+        command += ["-p", "proto"]  # no path: xfsprogs 6.13 takes a comma in it for another option
+    subprocess.run(
+        [*command, path.name], check=True, env=ENVIRONMENT, capture_output=True, cwd=path.parent
+    )
 
 
 def make(path: Path, options: list[str], size: int = 64 << 20, files: int = 300) -> None:
@@ -61,6 +63,12 @@ def make(path: Path, options: list[str], size: int = 64 << 20, files: int = 300)
         ["xfs_repair", "-o", "force_geometry", "-f", path], check=True, capture_output=True
     )
     assert clean(path)
+
+
+def levels(path: Path) -> dict[int, int]:
+    """Return the levels of the free-space tree by place of each group."""
+    groups = range(numbers(path, "sb 0", "p agcount")["agcount"])
+    return {group: numbers(path, f"agf {group}", "p bnolevel")["bnolevel"] for group in groups}
 
 
 def clean(path: Path) -> bool:

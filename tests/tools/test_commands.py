@@ -22,8 +22,8 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.cli import main
+from bootstrapvz_sparse.image import inspect
 from bootstrapvz_sparse.image.extents import allocated
-from bootstrapvz_sparse.image.inspect import inspect
 from bootstrapvz_sparse.render.text import ROWS, block_map
 from tests.support.nobody import as_nobody
 from tests.support.unable import unable

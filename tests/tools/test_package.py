@@ -1,8 +1,9 @@
-"""What is installed from a wheel has all that it needs."""
+"""The wheel and the source distribution hold everything that an installation needs."""
 
 from __future__ import annotations
 
 import email
+import os
 import re
 import subprocess
 import sys
@@ -82,20 +83,23 @@ def test_one_version() -> None:
 
 
 def test_installed_into_an_empty_virtualenv(wheel: Path, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    def run(*command: str | Path) -> str:
+        # what PYTHONPATH leads to would count as installed
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    run(sys.executable, "-m", "venv", "venv")
     binaries = tmp_path / "venv" / "bin"
-    subprocess.run([binaries / "pip", "install", "-q", wheel], check=True)
-    done = subprocess.run(
-        [binaries / "bvz-sparse", "build", "--dry-run", "--log", "-", write(tmp_path)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Making the volume sparse" in done.stderr
+    run(binaries / "pip", "install", "-q", wheel)
+    said = run(binaries / "bvz-sparse", "build", "--dry-run", "--log", "-", write(tmp_path))
+    assert "Making the volume sparse" in said
     code = (
         "from bootstrapvz_sparse import upstream; upstream.install()\n"
         "from bootstrapvz.common.tasks import assets; import os\n"
         "open(os.path.join(assets, 'extlinux', 'extlinux.conf'))"
     )
-    subprocess.run([binaries / "python", "-c", code], check=True, cwd=tmp_path)
+    run(binaries / "python", "-c", code)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.access import opened
 from bootstrapvz_sparse.image.extents import allocated, total
 from bootstrapvz_sparse.image.filesystems import FreeSpace
@@ -23,7 +24,6 @@ from bootstrapvz_sparse.image.partitions import (
     Table,
     read,
 )
-from bootstrapvz_sparse.image.sparsify import sparsify
 from tests.support.e2fsprogs import check, debugfs
 from tests.support.mounting import mounted, run
 from tests.support.unable import unable
@@ -69,16 +69,16 @@ start=55296, size=20480, type=82
 
 def test_msdos_with_logical_partitions(tmp_path: Path) -> None:
     found = table(partitioned(tmp_path / "image", LOGICAL))
-    assert found.label == "dos" and not found.trouble
+    assert found.label == "dos" and not found.skip_reason
     # the extended one is no partition but the place of two
     assert places(found) == [(1, 2048, 22528), (5, 32768, 53248), (6, 55296, 75776)]
-    assert not any(p.trouble for p in found.partitions)
+    assert not any(p.skip_reason for p in found.partitions)
 
 
 def test_gpt(tmp_path: Path) -> None:
     path = partitioned(tmp_path / "image", 'label: gpt\nsize=20480, name="röot"\n size=20480\n')
     found = table(path)
-    assert found.label == "gpt" and not found.trouble
+    assert found.label == "gpt" and not found.skip_reason
     assert places(found) == [(1, 2048, 22528), (2, 22528, 43008)]
     assert found.partitions[0].name == "röot"
 
@@ -116,7 +116,7 @@ def test_a_stale_filesystem_below_a_table(tmp_path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(50 * MIB)  # which the stale bitmaps call free
         file.write(content := os.urandom(MIB))
-    assert sparsify(path).plan.survey.unneeded == []
+    assert sparsify(path).plan.survey.free == []
     assert path.read_bytes()[50 * MIB : 51 * MIB] == content
 
 
@@ -150,14 +150,14 @@ def entry(start: int, size: int, type: int = 0x83) -> bytes:
 def test_msdos_tables_that_lie(entries: list[bytes], troubles: list[str], tmp_path: Path) -> None:
     path = partitioned(tmp_path / "image", "label: dos\nstart=2048,size=8\n")
     corrupt(path, 446, b"".join(entries).ljust(64, b"\0"))
-    assert [p.trouble for p in table(path).partitions] == troubles
+    assert [p.skip_reason for p in table(path).partitions] == troubles
 
 
 def test_a_logical_partition_over_the_chain(tmp_path: Path) -> None:
     path = partitioned(tmp_path / "image", LOGICAL)
     # the first logical partition grows over the record of the second, which lies 2048 before it
     corrupt(path, 30720 * SECTOR + 446, entry(2048, 30000))
-    troubles = [p.trouble for p in table(path).partitions]
+    troubles = [p.skip_reason for p in table(path).partitions]
     assert troubles[0] == "" and "overlaps" in troubles[1]
 
 
@@ -165,7 +165,7 @@ def test_a_logical_partition_of_no_size(tmp_path: Path) -> None:
     """sfdisk says so before it prints the table, on the same channel."""
     path = partitioned(tmp_path / "image", LOGICAL)
     corrupt(path, 30720 * SECTOR + 446, entry(2048, 0))
-    assert table(path) == Table("unknown", trouble="sfdisk: omitting empty partition (5)")
+    assert table(path) == Table("unknown", skip_reason="sfdisk: omitting empty partition (5)")
 
 
 def test_a_logical_partition_that_sfdisk_ignores(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_logical_partition_that_sfdisk_ignores(tmp_path: Path) -> None:
     path = partitioned(tmp_path / "image", LOGICAL)
     corrupt(path, 30720 * SECTOR + 446 + 16, entry(24576, 2048))
     assert table(path) == Table(
-        "unknown", trouble="sfdisk: Ignoring extra data in partition table 5."
+        "unknown", skip_reason="sfdisk: Ignoring extra data in partition table 5."
     )
 
 
@@ -188,7 +188,7 @@ def test_a_logical_partition_that_sfdisk_ignores(tmp_path: Path) -> None:
 def test_chains_that_are_read_in_two_ways(place: int, content: bytes, tmp_path: Path) -> None:
     path = partitioned(tmp_path / "image", LOGICAL)
     corrupt(path, place, content)
-    assert table(path) == Table("unknown", trouble="the chain of logical partitions is damaged")
+    assert table(path) == Table("unknown", skip_reason="the chain of logical partitions is damaged")
 
 
 def test_an_extended_partition_without_logical_ones(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_an_extended_partition_without_logical_ones(tmp_path: Path) -> None:
 def test_a_primary_partition_within_the_extended_one(tmp_path: Path) -> None:
     path = partitioned(tmp_path / "image", LOGICAL)
     corrupt(path, 446 + 32, entry(80000, 2048))
-    troubles = {p.number: p.trouble for p in table(path).partitions}
+    troubles = {p.number: p.skip_reason for p in table(path).partitions}
     assert troubles == {1: "", 3: "it overlaps the extended partition", 5: "", 6: ""}
 
 
@@ -223,7 +223,7 @@ def test_gpt_that_is_damaged(damage: list[tuple[int, bytes]], trouble: str, tmp_
     for offset, content in damage:
         corrupt(path, offset, content)
     found = table(path)
-    assert trouble in found.trouble
+    assert trouble in found.skip_reason
     assert places(found) == ([] if trouble else [(1, 2048, 22528)])
 
 
@@ -236,7 +236,7 @@ def test_a_gpt_with_right_checksums_and_an_entry_without_a_start(tmp_path: Path)
         struct.pack_into("<I", raw, header + 16, 0)
         struct.pack_into("<I", raw, header + 16, zlib.crc32(raw[header : header + 92]))
     path.write_bytes(raw)
-    assert table(path) == Table("unknown", trouble="the partition table is damaged")
+    assert table(path) == Table("unknown", skip_reason="the partition table is damaged")
 
 
 def test_the_place_of_grub_is_no_cause_for_a_remark(tmp_path: Path) -> None:
@@ -249,8 +249,8 @@ def test_the_place_of_grub_is_no_cause_for_a_remark(tmp_path: Path) -> None:
     run("cp", "--sparse=never", path, tmp_path / "whole")
     report = sparsify(tmp_path / "whole", verify=True)
     assert report.notes == ()
-    assert [bool(region.trouble) for region in report.plan.survey.regions] == [False, False]
-    assert report.plan.survey.regions[0].unneeded == FreeSpace()
+    assert [bool(region.skip_reason) for region in report.plan.survey.regions] == [False, False]
+    assert report.plan.survey.regions[0].free_space == FreeSpace()
     with (tmp_path / "whole").open("rb") as file:
         file.seek(1 * MIB)
         assert file.read(10) == b"core image"
@@ -260,7 +260,7 @@ def test_the_place_of_grub_is_no_cause_for_a_remark(tmp_path: Path) -> None:
 def test_other_tables_are_unknown(tmp_path: Path) -> None:
     path = partitioned(tmp_path / "image", "label: sun\n")
     assert table(path).label == "unknown"
-    assert "sun" in table(path).trouble
+    assert "sun" in table(path).skip_reason
 
 
 def test_an_empty_table_is_unknown(tmp_path: Path) -> None:
@@ -268,8 +268,8 @@ def test_an_empty_table_is_unknown(tmp_path: Path) -> None:
     path = tmp_path / "image"
     mke2fs(path, ["-t", "ext4"])
     corrupt(path, 510, b"\x55\xaa")
-    assert table(path) == Table("unknown", trouble="the partition table is empty")
-    assert sparsify(path).plan.survey.unneeded == []
+    assert table(path) == Table("unknown", skip_reason="the partition table is empty")
+    assert sparsify(path).plan.survey.free == []
 
 
 @pytest.mark.parametrize("start", [1, 63, 2048])
@@ -339,7 +339,7 @@ def test_swap(tmp_path: Path) -> None:
     run("mkswap", path)
     header = path.read_bytes()[:4096]
     report = sparsify(path)
-    assert total(report.plan.survey.unneeded) == 8 * MIB - 4096
+    assert total(report.plan.survey.free) == 8 * MIB - 4096
     assert path.read_bytes() == header + bytes(8 * MIB - 4096)
     assert allocated(path.stat()) <= 8192
 

@@ -1,4 +1,4 @@
-"""Pictures of real images, as their users ask for them. Needs no root."""
+"""Draw real images as users do. Needs no root."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import pytest
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.ledger.ledger import Entry, Ledger
+from bootstrapvz_sparse.render.json import ledger_json
+from bootstrapvz_sparse.render.text import ledger_text
 from bootstrapvz_sparse.util.text import human
 from tests.support.unable import unable
 from tests.tools.test_ext import fill, mke2fs
@@ -28,7 +30,7 @@ def image(tmp_path: Path) -> Path:
     """A disk with swap and an ext4 filesystem with deleted files, all of them allocated."""
     for program in ("mke2fs", "mkswap", "sfdisk"):
         if shutil.which(program) is None:
-            unable(f"{program} is not there")
+            unable(f"{program}: not installed")
     path, part = tmp_path / "disk.raw", tmp_path / "part"
     with path.open("wb") as file:
         file.truncate(64 * MIB)
@@ -54,22 +56,24 @@ def texts(path: Path) -> list[str]:
     return [node.text or "" for node in ElementTree.parse(path).iter(f"{SVG}text")]
 
 
-def test_pictures_tell_what_sparsify_does(image: Path, tmp_path: Path) -> None:
+def test_pictures_forecast_sparsify(image: Path, tmp_path: Path) -> None:
     svg, page = tmp_path / "x.svg", tmp_path / "x.html"
-    svg.write_text("an older one")
+    svg.write_text("an older picture")
     assert main(["inspect", str(image), "--svg", str(svg), "--html", str(page)]) == 0
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     before = allocated(image.stat())
-    said = texts(svg)
-    assert f"{human(before)} on disk" in said and {"swap", "free", "hole", "in use"} <= set(said)
-    assert any("“<&>”" in text for text in said) and svg.stat().st_size < 100_000
+    drawn = texts(svg)
+    assert f"{human(before)} on disk" in drawn and {"swap", "free", "hole", "in use"} <= set(drawn)
+    assert any("“<&>”" in text for text in drawn) and svg.stat().st_size < 100_000
     assert main(["sparsify", "--quiet", str(image)]) == 0
-    assert f"{human(allocated(image.stat()))} on disk" in said
+    assert f"{human(allocated(image.stat()))} on disk" in drawn
     assert "“&lt;&amp;&gt;”" in page.read_text()
     assert svg.stat().st_mode & 0o777 == 0o644
 
 
-def test_standard_output(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_pictures_on_standard_output(
+    image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["inspect", str(image), "--svg", "-"]) == 0
     assert ElementTree.fromstring(capsys.readouterr().out.encode()).tag == f"{SVG}svg"
     assert main(["inspect", str(image), str(image), "--html", "-"]) == 0
@@ -77,7 +81,7 @@ def test_standard_output(image: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert out.startswith("<!DOCTYPE html>") and out.count("<svg") == 2
 
 
-def test_refusals(
+def test_refuses_contradictory_options(
     image: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(image.parent)
@@ -85,10 +89,10 @@ def test_refusals(
     Path("link").symlink_to(image)
     for arguments, reason in (
         ([image, image, "--svg", "x"], "--svg draws one image"),
-        ([image, "--svg", image], "would be overwritten"),
-        ([image, "--html", "link"], "would be overwritten"),
-        ([image, "--svg", "x", "--html", "x"], "name one file"),
-        ([image, "--svg", "-", "--html", "-"], "name one file"),
+        ([image, "--svg", image], "refusing to overwrite the image with its picture"),
+        ([image, "--html", "link"], "refusing to overwrite the image with its picture"),
+        ([image, "--svg", "x", "--html", "x"], "named by both --svg and --html"),
+        ([image, "--svg", "-", "--html", "-"], "named by both --svg and --html"),
         ([image, "--svg", "-", "--json"], "cannot both go to standard output"),
     ):
         assert main(["inspect", *map(str, arguments)]) == 2
@@ -103,23 +107,23 @@ def test_refusals(
     assert not Path(os.devnull).is_file()  # it was not replaced
 
 
-def test_an_image_that_cannot_be_read(image: Path, tmp_path: Path) -> None:
+def test_draws_the_other_images(image: Path, tmp_path: Path) -> None:
     page = tmp_path / "x.html"
     assert main(["inspect", str(tmp_path / "none"), str(image), "--html", str(page)]) == 1
     assert page.read_text().count("<svg") == 1
 
 
-def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    book, path, svg = Ledger(), tmp_path / "report.json", tmp_path / "x.svg"
-    book.entries.append(Entry("built", 2 * MIB, MIB, 1.5))
-    path.write_text(json.dumps(book.json("/x/disk.raw")))
+def test_report_of_a_build(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger, path, svg = Ledger(), tmp_path / "report.json", tmp_path / "x.svg"
+    ledger.entries.append(Entry("built", 2 * MIB, MIB, 1.5))
+    path.write_text(json.dumps(ledger_json(ledger, image="/x/disk.raw")))
     assert main(["report", str(path), "--svg", str(svg)]) == 0
-    assert capsys.readouterr().out == f"{book.table()}\n"
+    assert capsys.readouterr().out == f"{ledger_text(ledger)}\n"
     assert "built" in texts(svg)
     assert main(["report", str(path), "--html", "-"]) == 0
     assert capsys.readouterr().out.startswith("<!DOCTYPE html>")
     assert main(["report", str(path), "--svg", str(path)]) == 2
-    for text, reason in (("{}", "is not the report of a build"), (None, "No such file")):
+    for text, reason in (("{}", "not the report of a build"), (None, "No such file")):
         path.unlink()
         if text:
             path.write_text(text)
@@ -128,12 +132,16 @@ def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         path.write_text("")
 
 
-def test_those_of_the_documentation(tmp_path: Path) -> None:
+def test_makes_pictures_of_the_documentation(tmp_path: Path) -> None:
     script = Path(__file__).parent.parent.parent / "docs" / "make_pictures.py"
     if missing := [p for p in ("mke2fs", "mkswap", "sfdisk", "tar") if shutil.which(p) is None]:
-        unable(f"programs are not there: {', '.join(missing)}")
-    subprocess.run([sys.executable, script, tmp_path], check=True, capture_output=True)
-    made = sorted(path.name for path in tmp_path.iterdir())
-    assert made == ["inspect.html", "inspect.svg", "report.svg"]
+        unable(f"not installed: {', '.join(missing)}")
+    command = [sys.executable, script, tmp_path]
+    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "inspect.html",
+        "inspect.svg",
+        "report.svg",
+    ]
     assert {"swap", "free", "zero", "unwritten"} <= set(texts(tmp_path / "inspect.svg"))
     assert "sparsified (punch)" in texts(tmp_path / "report.svg")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.image import sparsify
 from tests.support.e2fsprogs import check, debugfs, mend
 from tests.support.independent import assert_nothing_wasted, unneeded
 from tests.support.msdos import SECTOR, write_table

@@ -1,4 +1,4 @@
-"""What the commands do about standard streams that are closed, full or gone, and about colours."""
+"""Standard streams that are closed, full or gone, and colours."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ PLAIN = {name: value for name, value in os.environ.items() if name != "PYTHONUNB
 
 
 def run(script: str, **more: str) -> tuple[int, str]:
-    """The exit code of a shell's ``script`` with our command as ``$c``, and what is on stderr."""
+    """Run a shell script with the command as ``$c``; return its exit code and its stderr."""
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", script],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        timeout=60,
         env={**PLAIN, "c": COMMAND, **more},
     )
     return done.returncode, done.stderr
@@ -46,16 +47,16 @@ def image(tmp_path: Path) -> Path:
         ("$c inspect image >&-", "closed"),
     ],
 )
-def test_standard_output_that_fails(
+def test_reports_output_that_is_lost(
     script: str, reason: str, unbuffered: str, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(image.parent)
     place = Path(__file__).parent.parent.parent
-    status, said = run(script, PYTHONUNBUFFERED=unbuffered, PYTHONPATH=str(place))
-    assert (status, said) == (1, f"bvz-sparse: error: standard output: {reason}\n")
+    status, errors = run(script, PYTHONUNBUFFERED=unbuffered, PYTHONPATH=str(place))
+    assert (status, errors) == (1, f"bvz-sparse: error: standard output: {reason}\n")
 
 
-def test_the_others_are_made_sparse_nevertheless(image: Path) -> None:
+def test_lost_output_does_not_stop_sparsify(image: Path) -> None:
     other = image.with_name("other")
     other.write_bytes(bytes(1 << 20))
     assert run(f"$c sparsify {image} {other} >&-")[0] == 1
@@ -75,28 +76,31 @@ def test_the_others_are_made_sparse_nevertheless(image: Path) -> None:
         ("$c --version >&- 2>&-", 0),
     ],
 )
-def test_no_more_than_the_exit_code(script: str, expected: int) -> None:
-    status, said = run(script)
-    assert status == expected and "Traceback" not in said and "Exception" not in said
+def test_exit_code_reports_lost_errors(script: str, expected: int) -> None:
+    status, errors = run(script)
+    assert status == expected and "Traceback" not in errors and "Exception" not in errors
 
 
-def test_a_closed_stream_gets_no_errors_of_the_other(image: Path) -> None:
+def test_errors_never_go_to_stdout(image: Path) -> None:
     done = subprocess.run(
-        ["bash", "-c", f"{COMMAND} inspect /none 2>&-"], capture_output=True, text=True
+        ["bash", "-c", f"{COMMAND} inspect /none 2>&-"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert (done.returncode, done.stdout) == (1, "")
 
 
-def test_a_build_whose_output_is_lost(tmp_path: Path) -> None:
-    status, said = run(f"$c build --dry-run --log - {write(tmp_path)} 2>/dev/full")
-    assert (status, said) == (1, "")
+def test_build_reports_lost_output(tmp_path: Path) -> None:
+    status, errors = run(f"$c build --dry-run --log - {write(tmp_path)} 2>/dev/full")
+    assert (status, errors) == (1, "")
 
 
-def test_debug(image: Path) -> None:
-    status, said = run(f"$c sparsify --debug {image}")
-    assert status == 0 and "Executing: " in said and "blkid --probe" in said
-    status, said = run("$c inspect --debug /none")
-    *trace, last = said.splitlines()
+def test_debug_shows_programs_and_tracebacks(image: Path) -> None:
+    status, errors = run(f"$c sparsify --debug {image}")
+    assert status == 0 and "Executing: " in errors and "blkid" in errors
+    status, errors = run("$c inspect --debug /none")
+    *trace, last = errors.splitlines()
     assert status == 1 and last == "bvz-sparse: error: /none: No such file or directory"
     assert trace[0].startswith("Traceback")
     for command in ("tarball --debug /none x", "check --debug /none"):

@@ -14,7 +14,7 @@ import pytest
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated, data
 from bootstrapvz_sparse.image.tarball import check, write
-from bootstrapvz_sparse.util.errors import Refused, VerificationFailed
+from bootstrapvz_sparse.util.errors import SparseError, VerificationFailed
 from tests.support.mounting import mounted, run
 from tests.support.unable import unable
 
@@ -101,11 +101,11 @@ def test_more_than_8_gib(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [GIB - 1, GIB + 4096, 640 * MIB])
 def test_no_whole_number_of_gib(tmp_path: Path, size: int) -> None:
     image = make(tmp_path / "image", size)
-    with pytest.raises(Refused, match="Compute Engine wants a whole number of GiB: .* more"):
+    with pytest.raises(SparseError, match="Compute Engine wants a whole number of GiB: .* more"):
         write(image, tmp_path / "out.tar.gz")
     assert os.listdir(tmp_path) == ["image"]
     image.rename(tmp_path / "disk.raw")
-    with pytest.raises(Refused, match="its disk has .*whole number of GiB"):
+    with pytest.raises(SparseError, match="its disk has .*whole number of GiB"):
         check(pack(tmp_path, "disk.raw"))
 
 
@@ -124,7 +124,7 @@ def test_no_whole_number_of_gib(tmp_path: Path, size: int) -> None:
 def test_other_archives(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     make(tmp_path / "disk.raw")
     os.setxattr(tmp_path / "disk.raw", "user.note", b"x")
-    with pytest.raises(Refused, match=message):
+    with pytest.raises(SparseError, match=message):
         check(pack(tmp_path, "disk.raw", options=options))
 
 
@@ -139,17 +139,17 @@ def test_archives_that_are_right(tmp_path: Path) -> None:
 def test_members_of_other_kinds(tmp_path: Path) -> None:
     make(tmp_path / "disk.raw", pieces=1)
     (tmp_path / "other").write_text("x")
-    with pytest.raises(Refused, match="it has more than one member"):
+    with pytest.raises(SparseError, match="it has more than one member"):
         check(pack(tmp_path, "disk.raw", "other"))
     (tmp_path / "disk.raw").unlink()
     (tmp_path / "disk.raw").mkdir()
-    with pytest.raises(Refused, match="its member is a directory"):
+    with pytest.raises(SparseError, match="its member is a directory"):
         check(pack(tmp_path, "disk.raw"))
     (tmp_path / "disk.raw").rmdir()
     (tmp_path / "disk.raw").symlink_to("other")
-    with pytest.raises(Refused, match="its member is a symbolic link"):
+    with pytest.raises(SparseError, match="its member is a symbolic link"):
         check(pack(tmp_path, "disk.raw"))
-    with pytest.raises(Refused, match="the archive is empty"):
+    with pytest.raises(SparseError, match="the archive is empty"):
         check(pack(tmp_path, "--files-from=/dev/null"))
 
 
@@ -169,7 +169,7 @@ def test_damaged(image: Path, tmp_path: Path) -> None:
         (gzip.compress(gzip.decompress(whole)[:2048]), "the archive ends too early"),
     ):
         tarball.write_bytes(damaged)
-        with pytest.raises(Refused, match=message):
+        with pytest.raises(SparseError, match=message):
             check(tarball)
 
 
@@ -186,7 +186,7 @@ def test_a_map_that_lies(image: Path, tmp_path: Path) -> None:
         archive[148:156] = b" " * 8
         archive[148:156] = b"%06o\0 " % sum(archive[:512])
         tarball.write_bytes(gzip.compress(bytes(archive), 1))
-        with pytest.raises(Refused, match=message):
+        with pytest.raises(SparseError, match=message):
             check(tarball)
     assert first != changed
 
@@ -199,7 +199,7 @@ def test_a_disk_of_no_size(tmp_path: Path, size: int, message: str) -> None:
     member.size = size
     archive = member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
     (tmp_path / "out.tar.gz").write_bytes(gzip.compress(archive))
-    with pytest.raises(Refused, match=message):
+    with pytest.raises(SparseError, match=message):
         check(tmp_path / "out.tar.gz")
 
 
@@ -221,7 +221,7 @@ def test_no_room(image: Path, tmp_path: Path) -> None:
     with image.open("r+b") as file:
         os.pwrite(file.fileno(), os.urandom(2 * MIB), 500 * MIB)
     with mounted("tmpfs", tmp_path, MIB) as folder:
-        with pytest.raises(Refused, match="No space left on device"):
+        with pytest.raises(SparseError, match="No space left on device"):
             write(image, folder / "out.tar.gz")
         assert os.listdir(folder) == []
 
@@ -240,7 +240,7 @@ def test_a_program_that_is_killed(
     out = tmp_path / "out"
     out.mkdir()
     (out / "out.tar.gz").write_text("an older one")
-    with pytest.raises(Refused, match=rf"was not written: {program} failed \(-9\)"):
+    with pytest.raises(SparseError, match=rf"was not written: {program} failed \(-9\)"):
         write(image, out / "out.tar.gz", compressor="pigz")
     assert (out / "out.tar.gz").read_text() == "an older one"
     assert os.listdir(out) == ["out.tar.gz"]

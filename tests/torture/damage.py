@@ -18,11 +18,15 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from bootstrapvz_sparse.image.inspect import inspect
-from bootstrapvz_sparse.image.sparsify import sparsify
+from bootstrapvz_sparse.image import inspect, sparsify
 from bootstrapvz_sparse.render.json import inspection_json, report_json
 from bootstrapvz_sparse.render.text import inspection_text, report_text
-from bootstrapvz_sparse.util.errors import ProgramMissing, Refused, Unsupported, VerificationFailed
+from bootstrapvz_sparse.util.errors import (
+    ProgramMissing,
+    SparseError,
+    Unsupported,
+    VerificationFailed,
+)
 
 from . import pristine
 from .damage_ext import Ext
@@ -40,7 +44,7 @@ LIMIT = 10  # seconds for the engine
 PATIENCE = 120  # for all others
 CHUNK_SIZE = 500  # cases between which the judge sits
 MEMORY, ROOM = Path("/dev/shm"), 2 << 30
-ALLOWED = (Refused, Unsupported, VerificationFailed, ProgramMissing, OSError)
+ALLOWED = (SparseError, Unsupported, VerificationFailed, ProgramMissing, OSError)
 KINDS: dict[str, type[Ext] | type[Xfs] | type[Swap]] = {"ext": Ext, "xfs": Xfs, "swap": Swap}
 
 # Why something was left alone, for the table of outcomes.
@@ -48,19 +52,23 @@ REASONS = {
     r"e2fsck|xfs_repair": "its checker",
     r"sfdisk|partition table|chain|claim": "the table",
     r"checksum": "a wrong checksum",
-    r"superblock says|in its descriptor|in its AGF": "counts that differ",
-    r"contradicts|absurd|block groups|does not have": "impossible figures",
-    r"lies (outside|beyond)|ends within": "metadata outside of it",
-    r"larger than the space|beyond the image": "no room for it",
-    r"metadata free|are called free": "metadata that is free",
-    r"overlaps its metadata|of group \d+ overlaps": "metadata in one place",
+    r"in the superblock$|in the descriptor|in the AGF|agf_btreeblks": "counts that differ",
+    r"invalid (s|sb)_(?!journal)|invalid last_page|block groups|sb_bad_features2": (
+        "impossible figures"
+    ),
+    r"lies (outside|beyond)|outside the filesystem|beyond the .* (end|group)": (
+        "metadata outside of it"
+    ),
+    r"larger than its partition|beyond the image": "no room for it",
+    r"metadata as free|blocks as free": "metadata that is free",
+    r"overlaps other metadata|of group \d+ overlaps": "metadata in one place",
     r"journal": "its journal",
     r"log": "its log",
-    r"unknown (feature|version|type)|realtime|another device": "an unknown feature",
-    r"tree|AGF|AGI|AGFL|free extents": "groups or trees of xfs",
-    r"cleanly unmounted|has found errors|to be repaired|completely made": "its state",
+    r"unsupported|realtime|another device": "an unknown feature",
+    r"tree|AGF|AGI|AGFL|free extent": "groups or trees of xfs",
+    r"cleanly unmounted|found errors|needs repair|not finish|orphan|hibernated": "its state",
     r"it overlaps|it is empty": "the place of its partition",
-    r"nothing is known|no known|no ext|no XFS|swap area": "nothing known is there",
+    r"no reader|no known|no ext|no XFS|swap area": "nothing known is there",
 }
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support.e2fsprogs import debugfs
+from tests.support.e2fsprogs import debugfs, spelled
 from tests.support.xfsprogs import make, xfs_db
 from tests.torture.oracle import Ranges, journal, used
 
@@ -120,7 +120,7 @@ def _ext(
         image.truncate(size)
     command = ["mke2fs", "-q", "-F", "-m", "0", "-d", str(source), *options, "-U", UUID]
     command += ["-E", f"hash_seed={SEED},nodiscard", str(older)]
-    subprocess.run(command, check=True, capture_output=True, env=ENVIRONMENT)
+    subprocess.run(spelled(command), check=True, capture_output=True, env=ENVIRONMENT)
     gone = chance.sample(files, len(files) * 2 // 3)
     debugfs(older, *(f"rm {file}" for file in gone[:-20]))
     if pieces:

@@ -15,16 +15,17 @@ from bootstrapvz_sparse.image.filesystems import (
     swap,
     xfs,
 )
-from bootstrapvz_sparse.image.filesystems.ext import free, journal, layout
-from bootstrapvz_sparse.image.filesystems.free_space import FreeSpace
+from bootstrapvz_sparse.image.filesystems.ext import free, journal, layout, superblock
+from bootstrapvz_sparse.image.filesystems.kind import Reader
 from bootstrapvz_sparse.image.filesystems.xfs import layout as xfs_layout
 from bootstrapvz_sparse.image.filesystems.xfs import log
-from bootstrapvz_sparse.util.errors import Refused
+from bootstrapvz_sparse.image.view import FileMap
+from bootstrapvz_sparse.util.errors import SparseError
 
 from .container import NO_CHECKSUMS, unpacked
 
 CHECKSUMS = (
-    *((module, "crc32c") for module in (free, journal, layout, xfs_layout, log)),
+    *((module, "crc32c") for module in (free, journal, layout, superblock, xfs_layout, log)),
     (layout, "crc16"),
 )
 
@@ -59,12 +60,12 @@ def _checksums_pass() -> Iterator[None]:
         yield
 
 
-def _read(reader: Callable[[int, int, int], FreeSpace], data: bytes) -> None:
+def _read(reader: Reader, data: bytes) -> None:
     with unpacked(data) as (flags, fd, size), ExitStack() as stack:
         if flags & NO_CHECKSUMS:
             stack.enter_context(_checksums_pass())
         try:
-            found = reader(fd, 0, size)
+            found = reader(FileMap(fd, size))
         except UntrustedMetadata:
             return
         for ranges in (found.free, found.journal, found.swap):
@@ -80,7 +81,7 @@ def _table(data: bytes) -> None:
 
     with unpacked(data) as (_, fd, size), patch.object(partitions, "signature", signature):
         found = partitions.read(fd, size)
-    sound = sorted((p.start, p.end) for p in found.partitions if not p.trouble)
+    sound = sorted((p.start, p.end) for p in found.partitions if not p.skip_reason)
     assert all(0 < start < end <= size for start, end in sound), sound
     assert all(a[1] <= b[0] for a, b in zip(sound, sound[1:])), sound
 
@@ -104,15 +105,15 @@ def _unpack(archive: bytes) -> None:
         disk, segments = tarball._header(stream)
         stored = sum(len(chunk) for _, chunk in tarball._contents(stream, segments))
         tarball._end(stream)
-    except Refused:
+    except SparseError:
         return
     assert 0 <= stored <= disk
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    "ext": lambda data: _read(ext.unneeded, data),
-    "xfs": lambda data: _read(xfs.unneeded, data),
-    "swap": lambda data: _read(swap.unneeded, data),
+    "ext": lambda data: _read(ext.find_free_space, data),
+    "xfs": lambda data: _read(xfs.find_free_space, data),
+    "swap": lambda data: _read(swap.find_free_space, data),
     "table": _table,
     "tarball": _tarball,
 }

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from bootstrapvz_sparse.builder import console
-from bootstrapvz_sparse.builder.session import _cause
+from bootstrapvz_sparse.builder.failure import cause
 
 
 class Clock:
@@ -72,16 +72,19 @@ def test_a_task_that_fails(clock: Clock) -> None:
     ]
 
 
-def test_a_console_that_is_gone(clock: Clock) -> None:
+def test_survives_a_console_that_is_gone(clock: Clock) -> None:
     reading, writing = os.pipe()
+    stream = open(writing, "w")  # noqa: SIM115
+    handler = console.ConsoleHandler(stream, colour=False, debug=False)
+    handler.handle(record(console.TASKS, logging.INFO, "Installing Debian"))
+    assert not handler.lost and os.read(reading, 100) == b"Installing Debian ... "
     os.close(reading)
-    with open(writing, "w") as stream:
-        handler = console.ConsoleHandler(stream, colour=False, debug=False)
-        handler.handle(record(console.TASKS, logging.INFO, "Installing Debian"))
-        handler.handle(record("x", logging.ERROR, "Rolling back"))
-        handler.finish()
-        with contextlib.suppress(OSError):
-            stream.close()
+    handler.handle(record("x", logging.ERROR, "Rolling back"))
+    handler.handle(record(console.TASKS, logging.INFO, "Deleting volume"))
+    handler.finish()
+    assert handler.lost
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()
 
 
 def test_debug_shows_programs_and_tracebacks(clock: Clock) -> None:
@@ -89,9 +92,9 @@ def test_debug_shows_programs_and_tracebacks(clock: Clock) -> None:
         stream = io.StringIO()
         handler = console.ConsoleHandler(stream, colour=False, debug=debug)
         handler.handle(record(f"{console.PROGRAMS}x", logging.DEBUG, "Executing: x"))
-        assert handler.said == ""
+        assert handler.last_line == ""
         handler.handle(record(f"{console.PROGRAMS}x", logging.DEBUG, "chatter"))
-        assert handler.said == "chatter"
+        assert handler.last_line == "chatter"
         handler.handle(record("x", logging.ERROR, "broken", ValueError("broken")))
         assert stream.getvalue() == shown
 
@@ -125,11 +128,11 @@ def test_colour(clock: Clock) -> None:
     ],
 )
 def test_cause_in_one_line(error: BaseException, line: str) -> None:
-    assert _cause(error) == line
+    assert cause(error) == line
 
 
 def test_what_a_program_said_last() -> None:
     error = subprocess.CalledProcessError(1, "debootstrap x", "")
-    assert _cause(error, "E: no Release") == "`debootstrap x' ended with status 1: E: no Release"
+    assert cause(error, "E: no Release") == "`debootstrap x' ended with status 1: E: no Release"
     error = subprocess.CalledProcessError(1, "apt-get update", "E: no network")
-    assert _cause(error, "chatter").endswith(": E: no network")
+    assert cause(error, "chatter").endswith(": E: no network")

@@ -1,7 +1,8 @@
-"""Pictures: what is in them adds up, nothing of the image becomes markup, and they stay small."""
+"""Pictures: their sums are right, nothing of the image becomes markup, and they stay small."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -10,10 +11,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from bootstrapvz_sparse.image.inspect import Inspection
 
 from bootstrapvz_sparse.image.extents import Ranges, total
 from bootstrapvz_sparse.image.filesystems import FreeSpace
-from bootstrapvz_sparse.image.inspect import Inspection
 from bootstrapvz_sparse.image.partitions import Partition, Table
 from bootstrapvz_sparse.image.survey import (
     KINDS,
@@ -34,8 +35,11 @@ from bootstrapvz_sparse.render.image_svg import (
     picture,
     totals,
 )
+from bootstrapvz_sparse.render.json import ledger_json
+from bootstrapvz_sparse.render.kinds import KINDS as LOOKS
 from bootstrapvz_sparse.render.ledger_svg import chart
 from bootstrapvz_sparse.render.markup import html_text, svg_text
+from bootstrapvz_sparse.render.text import ledger_text
 from bootstrapvz_sparse.util.errors import InvalidReport
 from bootstrapvz_sparse.util.text import human
 
@@ -44,8 +48,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 EVIL = "<script>alert('&\"')</script>]]>\x1b[31m\n\udcff\x00"
 
 
-def made(size: int, regions: list[Region], data: Ranges, **more: Ranges) -> Inspection:
-    """An inspection of an image that nobody has to make."""
+def inspection_of(size: int, regions: list[Region], data: Ranges, **more: Ranges) -> Inspection:
+    """Return the inspection of an image that does not exist."""
     survey = Survey(
         size=size,
         allocated=total(data) + total(more.get("unwritten", [])),
@@ -61,10 +65,10 @@ def made(size: int, regions: list[Region], data: Ranges, **more: Ranges) -> Insp
 
 
 def everything() -> Inspection:
-    """All kinds, three partitions, bytes outside of them, and names that are markup."""
+    """Return all kinds, three partitions, bytes outside of them, and names that are markup."""
     root = FreeSpace(free=[(40 * MIB, 60 * MIB)], journal=[(60 * MIB, 62 * MIB)], swap=[])
     swap = FreeSpace(free=[], journal=[], swap=[(20 * MIB + 4096, 30 * MIB)])
-    return made(
+    return inspection_of(
         100 * MIB,
         [
             Region(Partition(1, MIB, 20 * MIB, name=EVIL, filesystem="xfs")),
@@ -100,10 +104,10 @@ def test_before_and_after_add_up() -> None:
             assert sum(map(total, share.kinds.values())) == part.size
 
 
-def test_what_cannot_become_a_hole_stays() -> None:
+def test_partial_blocks_stay() -> None:
     free = FreeSpace(free=[(1000, 9000)], journal=[], swap=[])
     region = Region(Partition(0, 0, 12288, filesystem="ext4"), free)
-    _, after = totals(parts(made(12288, [region], data=[(0, 12288)])))
+    _, after = totals(parts(inspection_of(12288, [region], data=[(0, 12288)])))
     assert (after["free"], after["hole"]) == (8000 - 4096, 4096)
 
 
@@ -119,12 +123,12 @@ def test_well_formed_with_each_kind_in_the_legend() -> None:
     assert human(100 * MIB) in (desc.text or "") and "swap" in (desc.text or "")
 
 
-def test_no_legend_for_what_is_not_there() -> None:
-    plain = texts(parsed(picture(made(MIB, [Region(Partition(0, 0, MIB))], [(0, MIB)]))))
+def test_legend_has_only_kinds_in_use() -> None:
+    plain = texts(parsed(picture(inspection_of(MIB, [Region(Partition(0, 0, MIB))], [(0, MIB)]))))
     assert "in use" in plain and not {"free", "swap", "hole"} & set(plain)
 
 
-def test_nothing_of_the_image_becomes_markup() -> None:
+def test_escapes_names_of_the_image() -> None:
     text = svg_text(picture(everything()))
     page = html_text(inspections_page([everything()]))
     for written in (text, page):
@@ -135,7 +139,7 @@ def test_nothing_of_the_image_becomes_markup() -> None:
 
 def test_self_contained() -> None:
     two = html_text(inspections_page([everything(), everything()]))
-    ledger = book()
+    ledger = ledger_of_a_build()
     for text in (two, html_text(ledger_page(ledger, "x")), svg_text(chart(ledger, "x"))):
         for reference in re.findall(r"(?:href|src|url\()=?[\"']?([^\"')]*)", text):
             assert reference.startswith("#")
@@ -146,7 +150,7 @@ def test_self_contained() -> None:
 
 
 def squares(path: str) -> Iterator[tuple[int, int]]:
-    """The columns and rows of the cells that a path covers."""
+    """Yield the columns and rows of the cells that a path covers."""
     for x, y, width in re.findall(r"M(\d+) (\d+)h(\d+)v\d+h-\d+z", path):
         for column in range(int(x) // TILE, (int(x) + int(width)) // TILE):
             yield column, int(y) // TILE
@@ -184,15 +188,18 @@ def test_big_images_make_small_files(size: int) -> None:
     data = list(zip(edges[::2], edges[1::2]))
     free = [(start, (start + end) // 8192 * 4096) for start, end in data[::2]]
     region = Region(Partition(0, 0, size, filesystem="ext4"), FreeSpace(sorted(free), [], []))
-    assert len(svg_text(picture(made(size, [region], data)))) < 100_000
+    assert len(svg_text(picture(inspection_of(size, [region], data)))) < 100_000
     cell = cell_size(size, 4096, CELLS)
     regular = [(start, start + cell) for start in range(0, size, 2 * cell)]  # each cell differs
-    assert len(svg_text(picture(made(size, [Region(Partition(0, 0, size))], regular)))) < 100_000
+    assert (
+        len(svg_text(picture(inspection_of(size, [Region(Partition(0, 0, size))], regular))))
+        < 100_000
+    )
 
 
 def test_many_partitions() -> None:
     regions = [Region(Partition(n, n * MIB, (n + 1) * MIB)) for n in range(1, 129)]
-    text = svg_text(picture(made(130 * MIB, regions, [(0, 130 * MIB)])))
+    text = svg_text(picture(inspection_of(130 * MIB, regions, [(0, 130 * MIB)])))
     assert len(text) < 300_000
     root = ElementTree.fromstring(text)
     lowest = max(float(node.get("y", 0)) for node in root.iter(f"{SVG}text"))
@@ -200,24 +207,54 @@ def test_many_partitions() -> None:
 
 
 def test_unknown_contents() -> None:
-    said = texts(parsed(picture(made(MIB, [], [(0, MIB)]))))
+    said = texts(parsed(picture(inspection_of(MIB, [], [(0, MIB)]))))
     assert "1.0 MiB, unknown contents" in said and "whole image, 1.0 MiB" in said
 
 
 def luminance(colour: str) -> float:
-    """Relative luminance, as WCAG 2 defines it."""
+    """Return the relative luminance, as WCAG 2 defines it."""
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear))
 
 
 def test_fills_differ_without_colour() -> None:
-    patterns = [steps for _, steps, _, _ in FILLS.values()]
+    patterns = [fill.path for fill in FILLS.values()]
     assert len(set(patterns)) == len(FILLS)
-    for name, (ground, steps, line, _) in FILLS.items():
-        if steps and name != "hole":  # which is to recede
-            light, dark = sorted((luminance(ground), luminance(line)), reverse=True)
+    for name, fill in FILLS.items():
+        if fill.path and name != "hole":  # holes stay in the background
+            light, dark = sorted((luminance(fill.ground), luminance(fill.line)), reverse=True)
             assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+def rgb(colour: str) -> tuple[int, ...]:
+    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+
+
+def terminal_palette() -> dict[int, tuple[int, ...]]:
+    """Return the colours 16 to 255 of xterm: a cube and a grey ramp."""
+    cube = itertools.product((0, 95, 135, 175, 215, 255), repeat=3)
+    grey = ((8 + 10 * n,) * 3 for n in range(24))
+    return dict(enumerate(itertools.chain(cube, grey), 16))
+
+
+def test_kinds_are_those_of_the_engine() -> None:
+    assert tuple(LOOKS) == KINDS
+    columns = zip(
+        *((kind.sign, kind.ascii_sign, kind.sgr, kind.meaning) for kind in LOOKS.values())
+    )
+    assert all(len(set(column)) == len(KINDS) for column in columns)
+    assert all(kind.ascii_sign.isascii() for kind in LOOKS.values())
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_terminal_has_the_colours_of_the_pictures(name: str) -> None:
+    kind = LOOKS[name]
+    ground, line = rgb(kind.fill.ground), kind.fill.line and rgb(kind.fill.line)
+    colour = line if line and min(ground) > 0xF0 else ground  # on white paper the pattern's
+    palette = terminal_palette()
+    nearest = min(palette, key=lambda n: sum((a - b) ** 2 for a, b in zip(palette[n], colour)))
+    assert kind.sgr == f"38;5;{nearest}"
 
 
 def test_shortened() -> None:
@@ -225,7 +262,7 @@ def test_shortened() -> None:
     assert shortened("abcdefgh", 5) == "ab…gh" and len(shortened("x" * 99, 60)) == 60
 
 
-def book() -> Ledger:
+def ledger_of_a_build() -> Ledger:
     ledger = Ledger()
     ledger.entries += [
         Entry("created", 2 * GIB, 0, 0.01),
@@ -241,13 +278,13 @@ def book() -> Ledger:
 
 
 def test_chart() -> None:
-    drawing = parsed(chart(book(), EVIL))
+    drawing = parsed(chart(ledger_of_a_build(), EVIL))
     said = texts(drawing)
     for text in ("created", "built", "sparsified (punch)", "packed", "754.0 MiB", "106.3 s"):
         assert text in said
-    assert "the most on disk during the build: 785.0 MiB" in said
+    assert "peak during the build: 785.0 MiB" in said
     assert "limit for the image, on disk: 900.0 MiB" in said
-    assert "above the limit: the build ends" in said  # the tarball is
+    assert "above the limit; the build failed" in said  # the tarball is
     assert drawing.get("role") == "img"
     for path in drawing.iter(f"{SVG}path"):
         for x in re.findall(r"[MH]([\d.]+)", path.get("d", "")):
@@ -262,11 +299,14 @@ def test_charts_of_little() -> None:
     assert "limit for the image, on disk: 1024.0 TiB" in texts(parsed(chart(empty, "x")))
 
 
-def test_the_report_is_read_again() -> None:
-    written = json.dumps(book().json("/images/disk.raw")).encode()
+def test_load_reads_ledger_json() -> None:
+    written = json.dumps(ledger_json(ledger_of_a_build(), image="/images/disk.raw")).encode()
     ledger, name = load(written)
-    assert name == "disk.raw" and ledger.table().splitlines()[:8] == book().table().splitlines()[:8]
-    assert load(json.dumps(Ledger().json(None)).encode())[1] == "an image that was not kept"
+    assert name == "disk.raw" and ledger_text(ledger) == ledger_text(ledger_of_a_build())
+    assert (
+        load(json.dumps(ledger_json(Ledger(), image=None)).encode())[1]
+        == "an image that was not kept"
+    )
 
 
 @pytest.mark.parametrize(
@@ -282,16 +322,16 @@ def test_the_report_is_read_again() -> None:
         b"[" * 100000,
     ],
 )
-def test_what_is_no_report(text: bytes) -> None:
-    with pytest.raises(InvalidReport, match="is not the report of a build"):
+def test_load_rejects_other_documents(text: bytes) -> None:
+    with pytest.raises(InvalidReport, match="^not the report of a build$"):
         load(text)
 
 
-def test_reports_of_another_version() -> None:
-    document = {**book().json("x"), "version": 2}
+def test_load_rejects_other_versions() -> None:
+    document = {**ledger_json(ledger_of_a_build(), image="x"), "version": 2}
     with pytest.raises(InvalidReport, match="version 2"):
         load(json.dumps(document).encode())
-    document = book().json("x")
+    document = ledger_json(ledger_of_a_build(), image="x")
     document["stages"][0]["allocated"] = -1
     with pytest.raises(InvalidReport):
         load(json.dumps(document).encode())

@@ -43,16 +43,16 @@ def test_what_programs_print() -> None:
     for lines in (DEBOOTSTRAP, APT):
         progress = Progress()
         for line, text in lines:
-            progress.heard(line)
+            progress.update(line)
             assert progress.text.endswith(text) if text else progress.text == ""
 
 
 def test_more_than_was_expected() -> None:
     progress = Progress()
-    progress.heard("0 upgraded, 1 newly installed, 0 to remove and 0 not upgraded.")
-    progress.heard("Setting up ucf (3.0) ...")
+    progress.update("0 upgraded, 1 newly installed, 0 to remove and 0 not upgraded.")
+    progress.update("Setting up ucf (3.0) ...")
     assert progress.text == "setting up 1 of 1: ucf"
-    progress.heard("Setting up tzdata (2026f) ...")
+    progress.update("Setting up tzdata (2026f) ...")
     assert progress.text == "setting up 2: tzdata"
 
 

@@ -28,7 +28,7 @@ def test_what_it_says_and_deletes(tmp_path: Path) -> None:
     assert path == tmp_path / "new" / "images" / ".0123abcd.bvz-sparse"
     assert path.stat().st_mode & 0o777 == 0o600
     said = json.loads(path.read_text())
-    assert said["version"] == 1 and said["folder"] == str(folder)
+    assert said["version"] == record.VERSION and said["folder"] == str(folder)
     parents = [str(folder.parent), str(folder.parent.parent)]
     assert said["new"][-2:] == parents
     assert made.delete()[-2:] == parents

@@ -50,8 +50,8 @@ def refused(
             {"volume.backing": "folder", "provider.name": "docker", "system.bootloader": "none"},
             "volume.backing: the sparse plugin works on image files",
         ),
-        ({"plugins.sparse2": {}}, "there is no sparse2 among the plugins"),
-        ({"provider.name": "nocloud"}, "there is no nocloud among the providers"),
+        ({"plugins.sparse2": {}}, "plugins: unknown plugin sparse2"),
+        ({"provider.name": "nocloud"}, "providers: unknown provider nocloud"),
         ({"system.release": "nonesuch"}, "system.release: The release `nonesuch' is unknown"),
         ({"system.architecture": "vax"}, "system.architecture: 'vax' is not one of"),
         ({"bootstrapper": {}}, "bootstrapper: 'workspace' is a required property"),
@@ -71,7 +71,7 @@ def test_no_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "empty.yml: None is not of type 'object'" in capsys.readouterr().err
     (tmp_path / "bad.yml").write_text("a: [\n")
     assert main(["build", "--log", "-", str(tmp_path / "bad.yml")]) == 1
-    assert "bad.yml: no YAML" in capsys.readouterr().err
+    assert "bad.yml: not valid YAML" in capsys.readouterr().err
 
 
 def test_not_root(
@@ -111,8 +111,71 @@ def test_missing_programs(
 def test_an_image_of_that_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "image.raw").write_text("somebody's only copy")
-    assert f"{tmp_path}/images/image.raw is there already" in refused(tmp_path, capsys)
+    assert f"{tmp_path}/images/image.raw: already exists" in refused(tmp_path, capsys)
     assert (tmp_path / "images" / "image.raw").read_text() == "somebody's only copy"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a/b", "contains a slash"),
+        ("../image", "contains a slash"),
+        ("/image", "contains a slash"),
+        ("..", "is not a plain file name"),
+        ("a\nb", "is not a plain file name"),
+        ("a\x1b[31m", "is not a plain file name"),
+        ("é" * 127, "is too long"),
+        ("{system.nonesuch}", "unknown placeholder"),
+        ("{", "unknown placeholder or wrong syntax"),
+    ],
+)
+def test_names_that_no_file_can_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, reason: str
+) -> None:
+    line = refused(tmp_path, capsys, {"name": name})
+    assert f"{tmp_path}/manifest.yml: name: " in line and reason in line
+
+
+def test_a_name_with_a_placeholder_that_has_a_slash(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"name": "debian-{system.timezone}", "system.timezone": "Europe/Paris"}
+    assert "name: 'debian-Europe/Paris' contains a slash" in refused(tmp_path, capsys, changes)
+
+
+@pytest.mark.parametrize("place", ["images", "."])
+@pytest.mark.parametrize("mode", [0o777, 0o775])
+def test_a_workspace_that_other_users_can_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: int, place: str
+) -> None:
+    workspace = tmp_path / "outer" / "images"
+    workspace.mkdir(parents=True)
+    (tmp_path / "outer").chmod(0o755)
+    workspace.chmod(0o755)
+    changed = (tmp_path / "outer" / place).resolve()
+    changed.chmod(mode)
+    changes = {"bootstrapper.workspace": str(workspace)}
+    assert (
+        f"bootstrapper.workspace: {changed} is writable by other users (mode {mode:04o}) "
+        "(use a folder that only root can write)"
+    ) in refused(tmp_path, capsys, changes)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_a_workspace_of_another_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "images").mkdir()
+    os.chown(tmp_path / "images", 65533, -1)
+    reason = f"bootstrapper.workspace: {tmp_path}/images belongs to user 65533"
+    assert reason in refused(tmp_path, capsys)
+    os.chown(tmp_path / "manifest.yml", 65533, -1)  # its commands are run as root anyway
+    assert preflight.unsafe_workspace(tmp_path / "images", tmp_path / "manifest.yml") is None
+
+
+def test_a_workspace_with_the_sticky_bit(tmp_path: Path) -> None:
+    manifest = write(tmp_path)
+    tmp_path.chmod(0o1777)
+    assert preflight.unsafe_workspace(tmp_path, manifest) is None
+    assert preflight.unsafe_workspace(tmp_path / "new" / "images", manifest) is None
 
 
 def test_a_workspace_of_that_name(
@@ -120,14 +183,16 @@ def test_a_workspace_of_that_name(
 ) -> None:
     monkeypatch.setattr(random, "randrange", lambda limit: 0xC0FFEE)
     (tmp_path / "images" / "00c0ffee").mkdir(parents=True)
-    assert f"{tmp_path}/images/00c0ffee is there already" in refused(tmp_path, capsys)
+    assert f"{tmp_path}/images/00c0ffee: already exists" in refused(tmp_path, capsys)
 
 
 def test_debootstrap_does_not_know_the_release(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "DEBOOTSTRAP_SCRIPTS", tmp_path)
-    assert "this host's debootstrap does not know bookworm" in refused(tmp_path, capsys)
+    assert "system.release: bookworm is unknown to this host's debootstrap" in refused(
+        tmp_path, capsys
+    )
 
 
 def test_files_that_nobody_brings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +206,7 @@ def test_log_folder_that_cannot_be_written(
 ) -> None:
     (tmp_path / "file").touch()
     assert main(["build", "--log", str(tmp_path / "file" / "log"), str(write(tmp_path))]) == 1
-    assert "cannot write the log" in capsys.readouterr().err
+    assert f"{tmp_path}/file/log/" in capsys.readouterr().err
     assert not (tmp_path / "images").exists()
 
 

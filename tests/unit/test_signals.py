@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 
 import pytest
 
@@ -71,4 +73,25 @@ def test_held_back() -> None:
     ):
         send(signal.SIGTERM)
         done = True
+    assert done
+
+
+def test_held_back_from_all_threads() -> None:
+    """The kernel hands a signal of the process to any thread that does not block it."""
+    end, done = threading.Event(), False
+    other = threading.Thread(target=end.wait)
+    other.start()
+    try:
+        with (
+            handlers(signal.SIG_DFL, *ENDING),
+            interrupt_once(),
+            pytest.raises(KeyboardInterrupt, match="SIGTERM"),
+            defer_signals(),
+        ):
+            send(signal.SIGTERM)
+            time.sleep(0.1)
+            done = True
+    finally:
+        end.set()
+        other.join()
     assert done

@@ -1,32 +1,48 @@
-"""What a filesystem itself says it does not need, one module for each that is known.
+"""Free space of filesystems, one reader each.
 
-A reader answers with byte ranges of the image, or raises :class:`UntrustedMetadata`: then nothing
+A reader returns byte ranges of the image, or raises :class:`UntrustedMetadata`: then nothing
 counts as free there. It reads metadata only and never writes.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
+from ..view import Map
+from . import ext, swap, xfs
+from .free_space import FreeSpace, NeedsRecovery, UntrustedMetadata
+from .kind import Kind, Reader
+from .unread import BTRFS, EXFAT, F2FS, VFAT
 
-from .free_space import FreeSpace, UntrustedMetadata
+# Each kind of filesystem, by the types that blkid(8) prints.
+KINDS: dict[str, Kind] = {
+    type: kind
+    for kind in (ext.KIND, swap.KIND, xfs.KIND, BTRFS, EXFAT, F2FS, VFAT)
+    for type in kind.types
+}
 
-# The reader for each type of blkid(8); it is loaded when there is such a filesystem.
-READERS = {"ext2": "ext", "ext3": "ext", "ext4": "ext", "swap": "swap", "xfs": "xfs"}
+READERS: dict[str, Reader] = {type: kind.reader for type, kind in KINDS.items() if kind.reader}
 
 
-def unneeded(type: str, fd: int, start: int, end: int) -> FreeSpace:
-    """What the filesystem between the bytes ``start`` and ``end`` of the image does not need.
+def find_free_space(type: str, where: Map) -> FreeSpace:
+    """Return the free space of the filesystem on ``where``, as byte ranges of the image.
 
-    ``type`` is what blkid calls it: with what the reader finds itself, two agree on what is there.
-
-    :raises UntrustedMetadata: no filesystem that is known, or one that is not in order
+    :param type: what blkid(8) calls it; the reader verifies that it is one
+    :raises UntrustedMetadata: the filesystem is unknown, or its metadata is not in order
+    :raises NeedsRecovery: it was in use when the image was made, or the guest is hibernated
     :raises OSError: the image cannot be read
     """
+    if not type:
+        raise UntrustedMetadata("no known filesystem")
     if type not in READERS:
-        raise UntrustedMetadata(f"nothing is known of {type}" if type else "no known filesystem")
-    reader = import_module(f".{READERS[type]}", __package__)
-    found: FreeSpace = reader.unneeded(fd, start, end)
-    return found
+        raise UntrustedMetadata(f"no reader for {type}")
+    return READERS[type](where)
 
 
-__all__ = ["READERS", "UntrustedMetadata", "FreeSpace", "unneeded"]
+__all__ = [
+    "KINDS",
+    "READERS",
+    "FreeSpace",
+    "Kind",
+    "NeedsRecovery",
+    "UntrustedMetadata",
+    "find_free_space",
+]

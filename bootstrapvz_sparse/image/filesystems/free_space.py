@@ -1,25 +1,31 @@
-"""The two answers of a reader."""
+"""The answers of a reader: the free space of one filesystem, or why there is none to reclaim."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from ...util.errors import SparseError
 from ..extents import Ranges
 
 
-class UntrustedMetadata(Exception):
-    """What is on the disk does not allow to say which blocks are free; the text says why."""
+class UntrustedMetadata(SparseError):
+    """The metadata cannot be trusted to tell which blocks are free; the text says why."""
+
+
+class NeedsRecovery(UntrustedMetadata):
+    """The filesystem was in use when the image was made, or the guest is hibernated.
+
+    Other filesystems of the image then belong to the same interrupted session.
+    """
 
 
 class FreeSpace(NamedTuple):
-    """Byte ranges of the image whose content nobody will ever read.
+    """The free space of a filesystem, as byte ranges of the image.
 
-    ``free``: in no file and no metadata. ``journal``: the log of a journal that is empty.
-    ``swap``: a swap area behind its header. ``checksums``: whether there are some over all that
-    says so.
+    ``free``: blocks of no file and no metadata. ``journal``: the log of an empty journal.
+    ``swap``: a swap area after its header.
     """
 
     free: Ranges = []
     journal: Ranges = []
     swap: Ranges = []
-    checksums: bool = False

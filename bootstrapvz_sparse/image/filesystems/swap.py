@@ -1,33 +1,69 @@
-"""Swap areas: nothing behind the header survives a boot. Format: ``linux/swap.h``, mkswap(8)."""
+"""The swap reader: nothing after the header survives a boot.
+
+Format: ``union swap_header`` of linux/swap.h, mkswap(8). Signatures of hibernation: libblkid's
+swap.c, and HIBERNATE_SIG of the kernel's kernel/power/swap.c.
+"""
 
 from __future__ import annotations
 
-import os
 import struct
 
-from .free_space import FreeSpace, UntrustedMetadata
+from ..view import Map
+from .free_space import FreeSpace, NeedsRecovery, UntrustedMetadata
+from .kind import Kind
+from .reader import BoundedReader
 
-PAGE_SIZES = (4096, 8192, 16384, 32768, 65536)  # that of the machine it was made on
-MAGIC = b"SWAPSPACE2"  # at the end of the header page; another one where a machine hibernated
-INFO = struct.Struct("<II")  # at 1024: version, last page
+PAGE_SIZES = (4096, 8192, 16384, 32768, 65536)  # of the machine that made it
+SIGNATURE_SIZE = 10  # the last bytes of the header page
+SIGNATURE = b"SWAPSPACE2"
+OLD_SIGNATURE = b"SWAP-SPACE"
+HIBERNATED = (b"S1SUSPEND", b"S2SUSPEND", b"ULSUSPEND", b"LINHIB0001")
+TUXONICE = b"\xed\xc3\x02\xe9\x98\x56\xe5\x0c"  # the first bytes of the header page
+INFO = struct.Struct("<II")  # at INFO_OFFSET: version, last_page
+INFO_OFFSET = 1024  # behind bootbits
 VERSION = 1
 
 
-def unneeded(fd: int, start: int, end: int) -> FreeSpace:
-    """What the swap area between the bytes ``start`` and ``end`` of the image can lose.
+def find_free_space(where: Map) -> FreeSpace:
+    """Return the swap area on ``where``, except its header.
 
-    :raises UntrustedMetadata: its header is not in order
+    :raises UntrustedMetadata: the header is not in order
+    :raises NeedsRecovery: the guest is hibernated
     """
-    header = os.pread(fd, min(PAGE_SIZES[-1], end - start), start)
-    for page in PAGE_SIZES:
-        if header[page - len(MAGIC) : page] == MAGIC:
-            break
-    else:
-        raise UntrustedMetadata("no header of a swap area")
-    version, last_page = INFO.unpack_from(header, 1024)
-    if version != VERSION or last_page == 0:
-        raise UntrustedMetadata("a swap area of an unknown version")
-    used_until = start + (last_page + 1) * page
-    if used_until > end:
-        raise UntrustedMetadata("the swap area is larger than the space it has")
-    return FreeSpace(swap=[(start + page, used_until)])
+    area = BoundedReader(where)
+    header = area.read(0, min(PAGE_SIZES[-1], area.size))
+    page = _page_size(header)
+    version, last_page = INFO.unpack_from(header, INFO_OFFSET)
+    if version != VERSION:
+        raise UntrustedMetadata(f"unsupported version {version} of a swap area")
+    if last_page == 0:
+        raise UntrustedMetadata("invalid last_page 0 of a swap area")
+    size = (last_page + 1) * page
+    if size > area.size:
+        raise UntrustedMetadata(
+            f"the swap area ({size} bytes) is larger than its partition ({area.size} bytes)"
+        )
+    return FreeSpace(swap=area.to_image([(1, last_page + 1)], page))
+
+
+def _page_size(header: bytes) -> int:
+    """Return the size of the header page, by the place of its signature."""
+    signatures = {page: header[page - SIGNATURE_SIZE : page] for page in PAGE_SIZES}
+    if header.startswith(TUXONICE) or any(s.startswith(HIBERNATED) for s in signatures.values()):
+        raise NeedsRecovery("the guest is hibernated")
+    for page, signature in signatures.items():
+        if signature == SIGNATURE:
+            return page
+    if OLD_SIGNATURE in signatures.values():
+        raise UntrustedMetadata("unsupported version 0 of a swap area")
+    raise UntrustedMetadata("no header of a swap area")
+
+
+KIND = Kind(
+    name="swap",
+    types=("swap", "swsuspend"),
+    reader=find_free_space,
+    checker="",
+    discardable=False,
+    mkfs=("mkswap",),
+)

@@ -1,61 +1,61 @@
-"""Ways to make an image sparse, one file each, and which of them is taken."""
+"""Ways to make an image sparse, one file each, and the choice among them."""
 
 from __future__ import annotations
 
-from importlib import import_module
-
-from ...util.errors import Refused, Unsupported
+from ...util.errors import Unsupported
+from .command import COMMAND
+from .copy import COPY
+from .dig_holes import DIG_HOLES
 from .job import Job, Method
+from .none import NONE
+from .punch import PUNCH
+from .qemu_img import QEMU_IMG
+from .reflink import REFLINK
+from .virt_sparsify import VIRT_SPARSIFY
+from .virt_sparsify_copy import VIRT_SPARSIFY_COPY
 
-# Each is a module of this package, "-" being "_", which is loaded when it is asked for.
-METHODS = (
-    "punch",
-    "copy",
-    "reflink",
-    "dig-holes",
-    "virt-sparsify",
-    "virt-sparsify-copy",
-    "qemu-img",
-    "command",
-    "none",
-)
+__all__ = ["METHODS", "Job", "Method", "choose"]
 
-# The first that can do it. All others do the same with a program of others, slower.
-AUTO = ("punch", "copy")
-FALLING_BACK = ("reflink",)  # asked for by name they may still give way to AUTO
+METHODS = {
+    method.name: method
+    for method in (
+        PUNCH,
+        COPY,
+        REFLINK,
+        DIG_HOLES,
+        VIRT_SPARSIFY,
+        VIRT_SPARSIFY_COPY,
+        QEMU_IMG,
+        COMMAND,
+        NONE,
+    )
+}
+
+AUTO = (PUNCH, COPY)  # the first that is supported; the others do the same, slower
+FALLING_BACK = (REFLINK,)  # gives way to AUTO where it is unsupported
 
 
 def choose(name: str, job: Job) -> Method:
-    """The method ``name`` of :data:`METHODS`, or the best one for ``auto``.
+    """Return the method ``name`` of :data:`METHODS`, or the best one for ``auto``.
 
-    The reason of a choice goes to the notes of the image.
+    The reason for a fallback goes to the notes of the image.
 
-    :raises Unsupported: no method of ``auto`` can do it here
-    :raises Refused: the method that was asked for cannot do it here
+    :raises Unsupported: the method, or for ``auto`` each method, cannot do the job
     """
     if name != "auto":
-        method = load(name)
-        reason = method.lacks(job)
-        if reason is None:
+        method = METHODS[name]
+        reason = method.unsupported_reason(job)
+        if not reason:
             return method
-        if name not in FALLING_BACK:
-            raise Refused(f"{name}: {reason}")
+        if method not in FALLING_BACK:
+            raise Unsupported(f"{name}: {reason}")
         job.image.notes.append(f"{name} is not used: {reason}")
     reasons: list[str] = []
-    for method in map(load, AUTO):
-        reason = method.lacks(job)
-        if reason is None:
+    for method in AUTO:
+        reason = method.unsupported_reason(job)
+        if not reason:
             if reasons:
                 job.image.notes.append(f"{method.name} is used: {'; '.join(reasons)}")
             return method
         reasons.append(f"{method.name}: {reason}")
     raise Unsupported("; ".join(reasons))
-
-
-def load(name: str) -> Method:
-    """The method ``name`` of :data:`METHODS`."""
-    method: Method = import_module(f".{name.replace('-', '_')}", __package__).METHOD
-    return method
-
-
-__all__ = ["METHODS", "Job", "Method", "choose", "load"]

@@ -1,28 +1,35 @@
-"""In place, by a program that the user names, such as cheater's ``sparsify IMAGE``."""
+"""Make the image sparse in place by a program that the user names, e.g. ``sparsify IMAGE``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..access import lend
-from .external import program_missing, run
-from .free import reclaim
+from ...util import programs
+from ..access import release_lock
+from .external import program_missing
+from .free import free_for_programs
 from .job import Job, Method
 
 
-def lacks(job: Job) -> str | None:
+def unsupported_reason(job: Job) -> str:
     if not job.command:
-        return "no command is named"
+        return "needs a command (--command, or sparsify_command in the manifest)"
     return program_missing(job.command[0])
 
 
 @contextmanager
 def apply(job: Job) -> Iterator[int]:
-    reclaim(job)
-    lend(job.image)
-    run(*job.command, job.image.path)
+    free_for_programs(job)
+    release_lock(job.image)
+    programs.run_with_descendants(*job.command, programs.file_of_ours(job.image.fd))
     yield job.image.fd
 
 
-METHOD = Method("command", lacks, apply)
+COMMAND = Method(
+    "command",
+    "an in-place program of your choice, named by --command",
+    unsupported_reason,
+    apply,
+    in_place=True,
+)

@@ -1,21 +1,27 @@
-"""A sparse copy by GNU cp, in place of the image."""
+"""Replace the image by a sparse copy that GNU cp makes."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from ..replace import no_holes, no_room, size_of_copy
 from .external import copied, program_missing
 from .job import Job, Method
+from .room import copy_size, no_holes, no_room
 
 
-def lacks(job: Job) -> str | None:
-    return no_holes(job) or program_missing("cp") or no_room(job.image, size_of_copy(job))
+def unsupported_reason(job: Job) -> str:
+    return no_holes(job) or program_missing("cp") or no_room(job.image, copy_size(job))
 
 
 def apply(job: Job) -> AbstractContextManager[int]:
-    # where files can be cloned cp does so unasked, and then makes nothing sparse
+    # without --reflink=never cp clones where it can, and then makes nothing sparse
     return copied(job, "cp", "--sparse=always", "--reflink=never", "--")
 
 
-METHOD = Method("copy", lacks, apply)
+COPY = Method(
+    "copy",
+    "a second file by cp --sparse=always, which replaces the image",
+    unsupported_reason,
+    apply,
+    programs=("cp",),
+)

@@ -1,4 +1,4 @@
-"""In place, by fallocate(1) of util-linux."""
+"""Make the image sparse in place by fallocate(1) of util-linux."""
 
 from __future__ import annotations
 
@@ -6,22 +6,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...util import programs
-from .external import program_missing, run
-from .free import reclaim
+from .external import program_missing
+from .free import free_for_programs
 from .job import Job, Method
-from .punch import lacks as no_punching
+from .punch import no_punching
 
 
-def lacks(job: Job) -> str | None:
+def unsupported_reason(job: Job) -> str:
     return no_punching(job) or program_missing("fallocate")
 
 
 @contextmanager
 def apply(job: Job) -> Iterator[int]:
-    reclaim(job)
-    image = programs.same_file(job.image.fd)
-    run("fallocate", "--dig-holes", image, fds=[job.image.fd])
-    yield job.image.fd
+    free_for_programs(job)
+    fd = job.image.fd
+    programs.run("fallocate", "--dig-holes", programs.same_file(fd), fds=[fd])
+    yield fd
 
 
-METHOD = Method("dig-holes", lacks, apply)
+DIG_HOLES = Method(
+    "dig-holes",
+    "fallocate --dig-holes on the image itself",
+    unsupported_reason,
+    apply,
+    programs=("fallocate",),
+    in_place=True,
+)

@@ -1,15 +1,10 @@
-"""What others are to find as zeros: the blocks that nobody needs, before their program runs."""
+"""Empty the free blocks before an external program runs, which then finds them as zeros."""
 
 from __future__ import annotations
 
 import os
 
-from ..extents import (
-    Ranges,
-    difference,
-    intersection,
-    union,
-)
+from ..extents import Ranges, difference, intersection, union
 from ..holes import punch_all
 from ..zeros import zero_blocks
 from .job import Job
@@ -17,17 +12,17 @@ from .job import Job
 CHUNK_SIZE = 1 << 20
 
 
-def reclaim(job: Job) -> None:
-    """Free what nobody needs of the image, by holes, or by zeros where there can be no holes.
+def free_for_programs(job: Job) -> None:
+    """Make the free space of the image read as zeros: by holes, or written where there are none.
 
     :raises OSError: the image cannot be read or written
     """
     fd, survey = job.image.fd, job.survey
-    if job.can.punch:
+    if job.capabilities.punch:
         # the kernel zeroes the parts of blocks at the ends
-        punch_all(fd, survey.unneeded, job.image.watch)
+        punch_all(fd, survey.free, job.image.watch)
     else:
-        _write_zeros(fd, intersection(survey.unneeded, survey.data), survey.block)
+        _write_zeros(fd, intersection(survey.free, survey.data), survey.block)
     os.fsync(fd)
 
 

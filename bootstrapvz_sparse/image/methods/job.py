@@ -1,4 +1,4 @@
-"""What a method is given to do."""
+"""The job of a method, and the record of one."""
 
 from __future__ import annotations
 
@@ -14,42 +14,48 @@ from ..survey import Survey
 
 
 class Job(NamedTuple):
-    """An image to be made sparse, and how.
+    """An image to make sparse.
 
-    ``can`` tells what its folder can do. Holes of fewer than ``min_hole`` bytes are not made by
-    the methods that punch themselves. ``command`` is the program of the method of that name, with
-    its arguments.
+    ``capabilities``: of the folder of the image. ``min_hole``: bytes of the shortest hole that
+    the methods make which punch themselves. ``command``: the program of the method of that name,
+    with its arguments.
     """
 
     image: Image
     survey: Survey
-    can: Capabilities
+    capabilities: Capabilities
     scan: Scan
     min_hole: int = 0
     command: tuple[str, ...] = ()
 
 
-# Makes the image sparse; the body of ``with`` gets the open file with the result and may still
-# refuse it by an exception: a second file replaces the image only afterwards.
+# Makes the image sparse. The body of ``with`` gets the open file with the result and may still
+# refuse it by an exception: a replacement file takes the image's place only afterwards.
 Apply = Callable[[Job], AbstractContextManager[int]]
-# Why the method cannot do the job; None when it can. Looks, and changes nothing.
-Lacks = Callable[[Job], "str | None"]
+# Says why the method cannot do the job; "" if it can. Changes nothing.
+UnsupportedReason = Callable[[Job], str]
 
 
 class Method(NamedTuple):
-    """A way to make an image sparse.
+    """A way to make an image sparse; ``docs/writing-a-method.md`` describes how to add one.
 
-    ``scans``: it calls the scan of its job. ``mounts``: it mounts the filesystems in the image,
-    which writes to their metadata.
+    ``summary``: one line for help texts and tables. ``programs``: the external programs that it
+    runs. ``in_place``: it changes the image itself, and so needs no room for a second file.
+    ``honours_min_hole``: it makes no shorter holes than the job's. ``scans``: it runs the scan of
+    its job. ``mounts``: it mounts the filesystems of the image, which writes to their metadata.
     """
 
     name: str
-    lacks: Lacks
+    summary: str
+    unsupported_reason: UnsupportedReason
     apply: Apply
+    programs: tuple[str, ...] = ()
+    in_place: bool = False
+    honours_min_hole: bool = False
     scans: bool = False
     mounts: bool = False
 
 
-def worth_punching(ranges: Ranges, job: Job) -> Ranges:
-    """Those of ``ranges`` that are not shorter than the job's ``min_hole``."""
+def long_enough(ranges: Ranges, job: Job) -> Ranges:
+    """Return the ``ranges`` that are not shorter than the job's ``min_hole``."""
     return [one for one in ranges if one[1] - one[0] >= job.min_hole]

@@ -1,4 +1,4 @@
-"""Only what nobody needs is freed; blocks of zeros stay as they are."""
+"""Free only the blocks that no filesystem needs; blocks of zeros stay allocated."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..holes import punch_all
-from .job import Job, Method, worth_punching
-from .punch import lacks
+from .job import Job, Method, long_enough
+from .punch import no_punching
 
 
 @contextmanager
 def apply(job: Job) -> Iterator[int]:
     fd = job.image.fd
-    punch_all(fd, worth_punching(job.survey.whole_blocks_unneeded, job), job.image.watch)
+    punch_all(fd, long_enough(job.survey.freeable, job), job.image.watch)
     os.fsync(fd)
     yield fd
 
 
-METHOD = Method("none", lacks, apply)
+NONE = Method(
+    "none",
+    "only free the blocks that the filesystems do not use; data is not read",
+    no_punching,
+    apply,
+    in_place=True,
+    honours_min_hole=True,
+)

@@ -1,4 +1,4 @@
-"""Holes punched into the image itself: no second copy, and valid at every moment."""
+"""Punch holes into the image itself: no second copy, and valid at every moment."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from contextlib import contextmanager
 
 from ..extents import difference, union
 from ..holes import punch_all, punching
-from .job import Job, Method, worth_punching
+from .job import Job, Method, long_enough
 
 
-def lacks(job: Job) -> str | None:
-    return None if job.can.punch else "holes cannot be punched into files here"
+def no_punching(job: Job) -> str:
+    """Return why holes cannot be punched; "" if they can."""
+    return "" if job.capabilities.punch else "the build filesystem cannot punch holes into files"
 
 
 @contextmanager
@@ -22,16 +23,27 @@ def apply(job: Job) -> Iterator[int]:
 
 
 def punch_file(fd: int, job: Job) -> None:
-    """Punch what needs no space in the file ``fd``: the job's image, or a copy of it.
+    """Punch everything that needs no space in the file ``fd``: the job's image, or a clone of it.
 
     :raises OSError: it cannot be read or written
     """
-    known = worth_punching(job.survey.whole_blocks_unneeded, job)
-    with punching(fd, known, job.image.watch):  # reading goes on meanwhile, in other blocks
-        zero = job.scan(job.image.fd)  # not a copy, which is to be proved the same
-    everything = union(job.survey.whole_blocks_unneeded, zero)
-    punch_all(fd, difference(worth_punching(everything, job), known), job.image.watch)
+    freeable = long_enough(job.survey.freeable, job)
+    if job.scan.done:
+        punch_all(fd, freeable, job.image.watch)
+    else:
+        with punching(fd, freeable, job.image.watch):  # the scan reads other blocks meanwhile
+            job.scan(job.image.fd)  # not the clone, which is to be proved the same
+    everything = union(job.survey.freeable, job.scan.zero)
+    punch_all(fd, difference(long_enough(everything, job), freeable), job.image.watch)
     os.fsync(fd)
 
 
-METHOD = Method("punch", lacks, apply, scans=True)
+PUNCH = Method(
+    "punch",
+    "punch holes into the image itself (FALLOC_FL_PUNCH_HOLE)",
+    no_punching,
+    apply,
+    in_place=True,
+    honours_min_hole=True,
+    scans=True,
+)

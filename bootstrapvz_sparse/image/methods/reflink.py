@@ -1,4 +1,4 @@
-"""A clone of the image, punched, in place of the image: the original is not touched until then."""
+"""Replace the image by a punched clone: the original is not touched until then."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...util import programs
-from ..replace import no_room, replacement_file
-from .external import program_missing, run
+from ..replace import replacement_file
+from .external import program_missing
 from .job import Job, Method
-from .punch import lacks as no_punching
-from .punch import punch_file
+from .punch import no_punching, punch_file
+from .room import no_room
 
 
-def lacks(job: Job) -> str | None:
-    if not job.can.clone:
-        return "files cannot be cloned here"
+def unsupported_reason(job: Job) -> str:
+    if not job.capabilities.clone:
+        return "the build filesystem cannot clone files"
     return no_punching(job) or program_missing("cp") or no_room(job.image, 0)
 
 
@@ -24,9 +24,17 @@ def apply(job: Job) -> Iterator[int]:
     image = job.image.fd
     with replacement_file(job.image) as file:
         places = programs.same_file(image), programs.same_file(file.fd)
-        run("cp", "--reflink=always", "--", *places, fds=[image, file.fd])
+        programs.run("cp", "--reflink=always", "--", *places, fds=[image, file.fd])
         punch_file(file.fd, job)
         yield file.fd
 
 
-METHOD = Method("reflink", lacks, apply, scans=True)
+REFLINK = Method(
+    "reflink",
+    "a punched clone (cp --reflink=always), which replaces the image",
+    unsupported_reason,
+    apply,
+    programs=("cp",),
+    honours_min_hole=True,
+    scans=True,
+)

@@ -1,40 +1,48 @@
-"""A sparse copy by virt-sparsify(1), in place of the image."""
+"""Replace the image by a sparse copy that virt-sparsify(1) makes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ...util import programs
 from ...util.temporary import temporary_folder
-from ..access import lend
-from ..replace import no_holes, no_room, replacement_file
-from .external import program_missing, run
-from .free import reclaim
+from ..access import release_lock
+from ..replace import replacement_file
+from .external import program_missing
+from .free import free_for_programs
 from .job import Job, Method
+from .room import no_holes, no_room
 
 
-def lacks(job: Job) -> str | None:
+def unsupported_reason(job: Job) -> str:
     if reason := no_holes(job):
         return reason
-    # it may fill all that is free with zeros before it copies
+    # it may fill all free space with zeros before it copies
     return program_missing("virt-sparsify") or no_room(job.image, job.image.size)
 
 
 @contextmanager
 def apply(job: Job) -> Iterator[int]:
-    reclaim(job)
-    lend(job.image)
-    # its own overlay goes with the folder even where it is killed
+    free_for_programs(job)
+    release_lock(job.image)
+    # its overlay goes with the folder even if it is killed
     with replacement_file(job.image) as file, temporary_folder(job.image.path) as space:
-        run(
+        programs.run_with_descendants(
             "virt-sparsify",
             *("--quiet", "--format", "raw", "--convert", "raw"),
-            *("--check-tmpdir", "fail", "--tmp", space),  # by default it asks whoever is there
-            job.image.path,
-            f"/proc/{os.getpid()}/fd/{file.fd}",  # what it starts does not inherit the file
+            *("--check-tmpdir", "fail", "--tmp", space),  # the default is to ask the user
+            programs.file_of_ours(job.image.fd),
+            programs.file_of_ours(file.fd),
         )
         yield file.fd
 
 
-METHOD = Method("virt-sparsify-copy", lacks, apply, mounts=True)
+VIRT_SPARSIFY_COPY = Method(
+    "virt-sparsify-copy",
+    "a second file by virt-sparsify, which replaces the image",
+    unsupported_reason,
+    apply,
+    programs=("virt-sparsify",),
+    mounts=True,
+)

@@ -16,7 +16,7 @@ from bootstrapvz.common.tools import log_check_call
 
 from ...image import discard, zerofree
 from ...image.filesystems import UntrustedMetadata
-from ...util.errors import Refused
+from ...util.errors import CheckUnavailable, ProgramFailed
 from ...util.mounts import mounts
 from .ledger import remark
 
@@ -70,7 +70,7 @@ class Discard(Task):
         for point in _mount_points(info):
             try:
                 discard.trim(point)
-            except discard.NotDiscarded as reason:
+            except ProgramFailed as reason:
                 remark(info, f"{point}: free blocks were not discarded: {reason}")
 
 
@@ -98,5 +98,5 @@ class Zerofree(Task):
                 continue
             try:
                 zerofree.zerofree(Path(partition.device_path))
-            except (UntrustedMetadata, Refused) as reason:
+            except (UntrustedMetadata, ProgramFailed, CheckUnavailable) as reason:
                 remark(info, f"{partition.device_path}: free blocks left alone: {reason}")

@@ -10,9 +10,9 @@ from bootstrapvz.base import Task
 from bootstrapvz.common import phases
 from bootstrapvz.common.tasks import volume
 
+from ...image.api import sparsify
 from ...image.convert import convert
 from ...image.filesystems import READERS
-from ...image.sparsify import sparsify
 from ...ledger.ledger import Ledger
 from ...util import loop
 from ...util.errors import Unsupported
@@ -73,7 +73,7 @@ def _sparsify(
     )
     for region in report.plan.survey.regions:
         kind = region.partition.filesystem
-        if reclaim != "none" and kind and not region.trouble:
+        if reclaim != "none" and kind and not region.skip_reason:
             # what is left alone is a remark
             way = (
                 "read from its metadata"

@@ -13,7 +13,7 @@ from bootstrapvz.common.exceptions import TaskError
 from bootstrapvz.common.tasks import image as upstream_image
 from bootstrapvz.providers.gce.tasks import image as gce
 
-from ...image.tarball import UNIT, wanted, write
+from ...image.tarball import UNIT, write, wrong_size
 from ...util.text import human
 from ..settings import Settings
 from .ledger import above_limit, ledger
@@ -48,8 +48,7 @@ class CheckImage(Task):
         size = int(info.volume.size.bytes)
         if size % UNIT:
             raise TaskError(
-                f"volume.partitions: together they have {human(size)}, and {wanted(size)}: add "
-                f"{-size % UNIT} bytes to volume.partitions.root.size, say"
+                f"volume.partitions: {wrong_size(size)}; increase volume.partitions.root.size"
             )
 
 

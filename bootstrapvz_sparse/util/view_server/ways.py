@@ -122,7 +122,7 @@ def _guard(helper: str, folder: str, path: str) -> tuple[int, int]:
             os.dup2(source, fd)
         os.closerange(3, max(map(int, os.listdir("/proc/self/fd"))) + 1)
         os.read(0, 1)
-        if os.path.exists(path):
+        if os.path.isdir(folder):  # path itself is "not connected" now
             if os.fork() == 0:
                 os.execv(helper, [helper, "-u", "-q", "-z", "--", path])
             os.wait()
@@ -165,7 +165,7 @@ def by_loop_device(pieces: Pieces, command: list[str], name: str) -> int:
         raise Unavailable(f"a loop device cannot show {len(pieces.pieces)} pieces")
     [(start_byte, length)] = pieces.pieces
     try:
-        device, path = loop.attach_read_only(pieces.image, start_byte, length, name)
+        device, path = loop.attach(pieces.image, start_byte, length, name, read_only=True)
     except OSError as error:
         raise Unavailable(f"{error.filename or 'loop device'}: {error.strerror}") from error
     try:

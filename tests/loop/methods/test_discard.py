@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import random
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.sparsify import sparsify
+import bootstrapvz_sparse
+from bootstrapvz_sparse.image import sparsify
+from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.util import loop
 from tests.support.e2fsprogs import debugfs
 from tests.support.methods import (
@@ -23,6 +26,21 @@ from tests.support.nobody import as_nobody
 from tests.support.used import assert_holds
 
 pytestmark = pytest.mark.loop
+
+SOURCE = Path(bootstrapvz_sparse.__file__).parent.parent
+# Run a command in a chroot of all there is, in a folder that is no mount point.
+CHROOT = """
+mount --make-rprivate / 2>/dev/null
+cd "$1" && shift
+for each in /*; do
+    if test -L "$each"; then
+        cp -P "$each" .
+    elif test -d "$each"; then
+        mkdir ".$each" && mount --rbind "$each" ".$each" || exit
+    fi
+done
+exec chroot . "$@"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +83,22 @@ def test_btrfs_is_discarded(
             assert (point / "kept").read_bytes() == random.Random("kept").randbytes(24 * MIB)
         finally:
             run("umount", point)
+    finally:
+        image.unlink()
+
+
+def test_discards_in_chroot_that_is_no_mount_point(
+    folders: Callable[[str], Path], used_btrfs: Path, tmp_path: Path
+) -> None:
+    image = btrfs_in(folders("ext4"), used_btrfs)
+    command = [sys.executable, "-m", "bootstrapvz_sparse.cli", "sparsify", image]
+    try:
+        run(
+            *("unshare", "--mount", "--propagation", "unchanged", "sh", "-c", CHROOT, "sh"),
+            *(tmp_path, "env", f"--chdir={SOURCE}", *command),
+        )
+        assert allocated(image.stat()) < 48 * MIB
+        assert loop.devices(image) == []
     finally:
         image.unlink()
 

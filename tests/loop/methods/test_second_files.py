@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.image.holes import probe
-from bootstrapvz_sparse.image.sparsify import sparsify
-from bootstrapvz_sparse.util.errors import Refused, Unsupported, VerificationFailed
+from bootstrapvz_sparse.util.errors import SparseError, Unsupported, VerificationFailed
 from tests.support.methods import (
     IMAGE,
     MIB,
@@ -80,7 +80,9 @@ def test_no_room_for_a_second_file(
         image = folder / "image"
         run("cp", "--sparse=never", used[0], image)
         before = content(image), image.stat().st_mtime_ns
-        with pytest.raises(Refused, match=rf"^{method}: a second file needs up to .* are free$"):
+        with pytest.raises(
+            SparseError, match=rf"^{method}: a second file needs up to .* are free$"
+        ):
             sparsify(image, method=method)
         assert (content(image), image.stat().st_mtime_ns) == before
         assert list(folder.iterdir()) == [image]
@@ -125,7 +127,7 @@ def test_a_folder_of_another(open_folder: Path, used: tuple[Path, dict[str, byte
     open_folder.chmod(0o755)
 
     def work() -> None:
-        with pytest.raises(Refused, match="copy: a second file would have another owner"):
+        with pytest.raises(SparseError, match="copy: a second file would have another owner"):
             sparsify(image, method="copy")
         assert sparsify(image).method == "punch"
 
@@ -142,7 +144,7 @@ def test_hard_links(method: str, make: Callable[..., Path]) -> None:
         report = sparsify(image, method=method)
         assert report.method == "punch" and "2 hard links" in report.notes[0]
     else:
-        with pytest.raises(Refused, match="the image has 2 hard links"):
+        with pytest.raises(SparseError, match="the image has 2 hard links"):
             sparsify(image, method=method)
         assert content(image) == before
     assert image.samefile(image.with_name("other"))
@@ -167,7 +169,7 @@ def test_the_file_of_another(open_folder: Path, used: tuple[Path, dict[str, byte
     image.chmod(0o666)
 
     def work() -> None:
-        with pytest.raises(Refused, match="a second file would have another owner"):
+        with pytest.raises(SparseError, match="a second file would have another owner"):
             sparsify(image, method="copy")
         assert sparsify(image).method == "punch"
 
@@ -199,7 +201,7 @@ def test_a_program_that_fails(
     fake("qemu-img" if method == "qemu-img" else "cp", script)
     image = make_whole(make, "btrfs")
     inode = image.stat().st_ino
-    with pytest.raises((Refused, VerificationFailed, OSError), match=error):
+    with pytest.raises((SparseError, VerificationFailed, OSError), match=error):
         sparsify(image, method=method, verify=True)
     assert list(image.parent.iterdir()) == [image]
     assert image.stat().st_ino == inode and image.stat().st_size == IMAGE
@@ -211,7 +213,7 @@ def test_a_wrong_size_without_verification(
 ) -> None:
     fake("cp", "head -c 9999 $from >$to")
     image = make_whole(make, "ext4")
-    with pytest.raises(Refused, match="not of the same size"):
+    with pytest.raises(SparseError, match="not of the same size"):
         sparsify(image, method="copy")
     assert image.stat().st_size == IMAGE
 
@@ -230,7 +232,7 @@ def test_an_image_that_others_change(
 ) -> None:
     image = make("ext4")
     fake("cp", f"$real --sparse=always $from $to; {script.replace('IMAGE', str(image))}")
-    with pytest.raises((Refused, OSError), match=error):
+    with pytest.raises((SparseError, OSError), match=error):
         sparsify(image, method="copy")
     beside = sorted(each.name for each in image.parent.iterdir() if each.name != "lost+found")
     if "another" in script:

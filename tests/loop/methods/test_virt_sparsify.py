@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.sparsify import sparsify
-from bootstrapvz_sparse.util.errors import Refused
+from bootstrapvz_sparse.image import sparsify
+from bootstrapvz_sparse.util.errors import SparseError
 from tests.support.methods import (
     IMAGE,
     MIB,
@@ -77,7 +77,9 @@ def test_virt_sparsify_is_not_there(
         (tmp_path / program).symlink_to(shutil.which(program) or "")
     monkeypatch.setenv("PATH", str(tmp_path))
     for method in VIRT:
-        with pytest.raises(Refused, match=r"virt-sparsify \(package guestfs-tools\) is not inst"):
+        with pytest.raises(
+            SparseError, match=r"virt-sparsify \(package guestfs-tools\) is not inst"
+        ):
             sparsify(image, method=method)
     monkeypatch.undo()
 
@@ -89,6 +91,6 @@ def test_virt_sparsify_has_room(
     fake("virt-sparsify", "exit 1")
     with mounted("tmpfs", tmp_path, IMAGE) as folder:
         run("cp", "--sparse=always", used[0], folder / "image")
-        with pytest.raises(Refused, match="a second file needs up to 64.0 MiB"):
+        with pytest.raises(SparseError, match="a second file needs up to 64.0 MiB"):
             sparsify(folder / "image", method="virt-sparsify-copy")
         assert list(folder.iterdir()) == [folder / "image"]

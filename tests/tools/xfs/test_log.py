@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapvz_sparse.image.filesystems import UntrustedMetadata
+from bootstrapvz_sparse.image.filesystems import NeedsRecovery, UntrustedMetadata
 from tests.support.mounting import run
 from tests.support.xfs import (
     NO_KIND,
@@ -130,7 +130,7 @@ def test_every_place_of_the_head(newest: int, tmp_path: Path) -> None:
             more[1] = struct.pack(">I", after) + more[1][4:]
             if behind + 2 <= count:
                 write(image, start + behind * 512, b"".join(more))
-                assert refusal(image).startswith("its log")
+                assert refusal(image).startswith("the log")
             seen += 1
     assert seen > 20
 
@@ -159,20 +159,20 @@ def test_a_log_that_is_not_clean(tmp_path: Path) -> None:
     make(good, NO_KIND)
     start, _ = log_place(good)
     header = {
-        "magic": (0, b"\0", "its log"),
-        "cycle": (7, b"\x05", "its log"),
-        "version": (11, b"\x01", "no record at its end"),
-        "length": (14, b"\x04", "no record at its end"),
-        "no length": (14, b"\0\0", "no record at its end"),
-        "place": (23, b"\x02", "no record at its end"),
+        "magic": (0, b"\0", "the log"),
+        "cycle": (7, b"\x05", "the log"),
+        "version": (11, b"\x01", "no complete record at its end"),
+        "length": (14, b"\x04", "no complete record at its end"),
+        "no length": (14, b"\0\0", "no complete record at its end"),
+        "place": (23, b"\x02", "no complete record at its end"),
         "tail": (31, b"\x09", "not in order"),
-        "checksum": (32, b"\x09", "wrong checksum of the end of its log"),
-        "operations": (43, b"\x02", "not empty"),
-        "uuid": (304, b"\xff\xff", "no record at its end"),
-        "size": (320, b"\0\1", "no record at its end"),
-        "client": (512 + 8, b"\x69", "not empty"),
-        "flags": (512 + 9, b"\x00", "not empty"),
-        "flags of a commit": (512 + 9, b"\x22", "not empty"),
+        "checksum": (32, b"\x09", "wrong checksum of the last record of the log"),
+        "operations": (43, b"\x02", "needs recovery"),
+        "uuid": (304, b"\xff\xff", "no complete record at its end"),
+        "size": (320, b"\0\1", "no complete record at its end"),
+        "client": (512 + 8, b"\x69", "needs recovery"),
+        "flags": (512 + 9, b"\x00", "needs recovery"),
+        "flags of a commit": (512 + 9, b"\x22", "needs recovery"),
         "zeros": (0, bytes(512), "never written"),
     }
     for name, (offset, content, message) in header.items():
@@ -228,7 +228,8 @@ def test_a_log_to_be_replayed(kind: str, tmp_path: Path) -> None:
         with mount(image) as point:
             churn(point, random.Random(kind))
             run("xfs_io", "-x", "-c", " ".join(["shutdown", *flush]), point)
-        assert refusal(image).startswith("its log")
+        with pytest.raises(NeedsRecovery, match="^the log"):
+            read(image)
         assert not log_is_clean(image)
         with mount(image):  # replays it
             pass

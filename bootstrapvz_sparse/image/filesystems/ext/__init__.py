@@ -1,36 +1,50 @@
-"""What ext2, ext3 and ext4 do not need, from the bitmaps in the image and from its journal.
+"""The reader of ext2, ext3 and ext4: free space from the block bitmaps, and an empty journal.
 
-On-disk format: https://docs.kernel.org/filesystems/ext4/ ; names of fields and flags are those
-of that page. A filesystem is trusted only when it was cleanly unmounted, has no error and no
-journal to replay, has no feature unknown here, and when every checksum and every count of free
-blocks agrees. All numbers are little endian, but for those of the journal.
+On-disk format: https://docs.kernel.org/filesystems/ext4/ ; fields have the names of that page. A
+filesystem is trusted only if it was cleanly unmounted, has no error and no journal to recover, has
+no feature unknown here, and if every checksum and every count of free blocks agrees. All numbers
+are little endian, except those of the journal.
 """
 
 from __future__ import annotations
 
 from ...extents import intersection
+from ...view import Map
 from ..free_space import FreeSpace, UntrustedMetadata
+from ..kind import Kind
 from .free import free_blocks
 from .journal import journal_log
 from .layout import Filesystem
 
-__all__ = ["unneeded"]
 
+def find_free_space(where: Map) -> FreeSpace:
+    """Return the free blocks and the empty journal of the ext2, ext3 or ext4 on ``where``.
 
-def unneeded(fd: int, start: int, end: int) -> FreeSpace:
-    """What the ext2/3/4 filesystem between the bytes ``start`` and ``end`` of the image can lose.
-
-    Reads superblock, group descriptors, block bitmaps, and where the journal lies; nothing else.
+    Reads the superblock, group descriptors, block bitmaps, and the place of the journal; nothing
+    else.
 
     :raises UntrustedMetadata: something does not agree; the text says what
+    :raises NeedsRecovery: it was mounted when the image was made
+    :raises OSError: the image cannot be read
     """
-    filesystem = Filesystem(fd, start, end)
+    filesystem = Filesystem(where)
     free = free_blocks(filesystem)
     journal = journal_log(filesystem)
     if intersection(free, journal):
-        raise UntrustedMetadata("blocks of its journal are called free")
+        raise UntrustedMetadata("the block bitmaps mark journal blocks as free")
+    block_size = filesystem.geometry.block_size
     return FreeSpace(
-        free=filesystem.to_bytes(free),
-        journal=filesystem.to_bytes(journal),
-        checksums=filesystem.metadata_csum,
+        free=filesystem.to_image(free, block_size),
+        journal=filesystem.to_image(journal, block_size),
     )
+
+
+KIND = Kind(
+    name="ext",
+    types=("ext2", "ext3", "ext4"),
+    reader=find_free_space,
+    checker="e2fsck",
+    discardable=True,
+    mkfs=("mke2fs",),
+)
+__all__ = ["KIND", "UntrustedMetadata", "find_free_space"]

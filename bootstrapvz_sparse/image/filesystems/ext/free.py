@@ -14,91 +14,106 @@ from ...extents import (
 )
 from ..checksums import crc32c
 from ..free_space import UntrustedMetadata
-from .layout import BLOCK_UNINIT, Filesystem, Group
+from .layout import BG_BLOCK_UNINIT, Filesystem, Group
+
+MAX_BITMAPS_READ = 256  # blocks
+DESC_SIZE_64BIT = 64  # bg_block_bitmap_csum_hi is there
 
 
 def free_blocks(fs: Filesystem) -> Ranges:
-    """Ranges of the block numbers that the bitmaps call free."""
-    starts = [start for start, _ in fs.metadata]
+    """Return the ranges of block numbers that the bitmaps mark as free.
+
+    :raises UntrustedMetadata: bitmaps, counts, checksums and metadata do not agree
+    """
+    geometry = fs.geometry
+    metadata_starts = [start for start, _ in fs.metadata]
     free: Ranges = []
-    counted = 0
+    free_clusters = 0
     for group, bitmap in _bitmaps(fs):
         first = fs.first_block(group.number)
-        last = min(first + fs.per_group, fs.blocks)
+        last = min(first + geometry.blocks_per_group, geometry.blocks_count)
         if bitmap is None:
-            found = _all_but(fs, starts, first, last)
+            blocks = _outside_metadata(fs, metadata_starts, first, last)
         else:
-            found = _unset(fs, group, bitmap, first, last)
-            if _overlap(found, fs.metadata, starts):
-                raise UntrustedMetadata(f"group {group.number} calls its metadata free")
-        clusters = sum(-(-(end - start) // fs.cluster) for start, end in found)
-        if clusters != group.free:
+            blocks = _unset(fs, group, bitmap, first, last)
+            if _overlap(blocks, fs.metadata, metadata_starts):
+                raise UntrustedMetadata(
+                    f"group {group.number}: the block bitmap marks metadata as free"
+                )
+        clusters = sum(-(-(end - start) // geometry.cluster_ratio) for start, end in blocks)
+        if clusters != group.free_clusters:
             raise UntrustedMetadata(
-                f"group {group.number} has {clusters} free clusters in its bitmap and "
-                f"{group.free} in its descriptor"
+                f"group {group.number}: {clusters} clusters are free in the bitmap, "
+                f"{group.free_clusters} in the descriptor"
             )
-        counted += clusters
-        free += found
-    if counted * fs.cluster != fs.free:  # the superblock counts blocks
+        free_clusters += clusters
+        free += blocks
+    free_count = free_clusters * geometry.cluster_ratio  # the superblock counts blocks
+    if free_count != geometry.free_blocks_count:
         raise UntrustedMetadata(
-            f"{counted * fs.cluster} blocks are free, and the superblock says {fs.free}"
+            f"{free_count} blocks are free in the groups, "
+            f"{geometry.free_blocks_count} in the superblock"
         )
     return union(free)
 
 
 def _bitmaps(fs: Filesystem) -> Iterator[tuple[Group, bytes | None]]:
-    """Each group with its block bitmap, or None where none was ever written."""
+    """Return each group with its block bitmap, None if the bitmap was never written."""
+    block_size = fs.geometry.block_size
     ahead: dict[int, bytes] = {}
-    blocks = sorted(g.block_bitmap for g in fs.groups if not g.flags & BLOCK_UNINIT)
-    runs = union((block, block + 1) for block in blocks)
+    numbers = sorted(g.block_bitmap for g in fs.groups if not g.flags & BG_BLOCK_UNINIT)
+    runs = union((number, number + 1) for number in numbers)
     for group in fs.groups:
-        if group.flags & BLOCK_UNINIT:
+        if group.flags & BG_BLOCK_UNINIT:
             yield group, None
             continue
         if group.block_bitmap not in ahead:
-            # flex_bg puts the bitmaps of many groups side by side: one reading for all
-            run = runs[bisect.bisect_right(runs, (group.block_bitmap, fs.blocks)) - 1]
-            length = min(run[1] - group.block_bitmap, 256)
-            raw = fs.read(group.block_bitmap * fs.block, length * fs.block)
+            # flex_bg puts the bitmaps of many groups side by side: one read for all
+            place = bisect.bisect_right(runs, (group.block_bitmap, fs.geometry.blocks_count))
+            count = min(runs[place - 1][1] - group.block_bitmap, MAX_BITMAPS_READ)
+            raw = fs.read(group.block_bitmap * block_size, count * block_size)
             ahead.update(
-                (group.block_bitmap + i, raw[i * fs.block : (i + 1) * fs.block])
-                for i in range(length)
+                (group.block_bitmap + i, raw[i * block_size : (i + 1) * block_size])
+                for i in range(count)
             )
         yield group, ahead.pop(group.block_bitmap)
 
 
 def _unset(fs: Filesystem, group: Group, bitmap: bytes, first: int, last: int) -> Ranges:
-    """Blocks of the group ``[first, last)`` whose bit is not set."""
+    """Return the blocks of the group ``[first, last)`` that have no bit set."""
+    ratio = fs.geometry.cluster_ratio
     if fs.metadata_csum:
-        expected = crc32c(bitmap[: fs.clusters_per_group // 8], fs.seed)
-        if fs.descriptor < 64:
+        expected = crc32c(bitmap[: fs.geometry.clusters_per_group // 8], fs.csum_seed)
+        if fs.geometry.desc_size < DESC_SIZE_64BIT:
             expected &= 0xFFFF
-        if expected != group.bitmap_checksum:
+        if expected != group.block_bitmap_csum:
             raise UntrustedMetadata(f"wrong checksum of the block bitmap of group {group.number}")
-    clusters = -(-(last - first) // fs.cluster)
+    clusters = -(-(last - first) // ratio)
     return [
-        (first + start * fs.cluster, min(first + end * fs.cluster, last))
+        (first + start * ratio, min(first + end * ratio, last))
         for start, end in _unset_bits(bitmap[: -(-clusters // 8)], clusters)
     ]
 
 
-def _all_but(fs: Filesystem, starts: list[int], first: int, last: int) -> Ranges:
-    """Blocks of the whole clusters of ``[first, last)`` that no metadata touches."""
-    metadata = fs.metadata
-    index = max(bisect.bisect_right(starts, first) - 1, 0)
+def _outside_metadata(fs: Filesystem, metadata_starts: list[int], first: int, last: int) -> Ranges:
+    """Return the blocks of the whole clusters of ``[first, last)`` that no metadata touches."""
+    metadata, ratio = fs.metadata, fs.geometry.cluster_ratio
+    index = max(bisect.bisect_right(metadata_starts, first) - 1, 0)
     used: Ranges = []
     while index < len(metadata) and metadata[index][0] < last:
         start = max(metadata[index][0], first) - first
         end = min(metadata[index][1], last) - first
         if start < end:
-            used.append((start // fs.cluster * fs.cluster, end + -end % fs.cluster))
+            used.append((start // ratio * ratio, end + -end % ratio))
         index += 1
+    if not used:  # most groups of flex_bg
+        return [(first, last)]
     return [(first + start, first + end) for start, end in complement(union(used), last - first)]
 
 
-def _overlap(ranges: Ranges, metadata: Ranges, starts: list[int]) -> bool:
+def _overlap(ranges: Ranges, metadata: Ranges, metadata_starts: list[int]) -> bool:
     for start, end in ranges:
-        index = bisect.bisect_left(starts, end) - 1
+        index = bisect.bisect_left(metadata_starts, end) - 1
         if index >= 0 and metadata[index][1] > start:
             return True
     return False
@@ -108,7 +123,7 @@ _ZEROS = re.compile("0+")
 
 
 def _unset_bits(bitmap: bytes, count: int) -> Iterator[Range]:
-    """Runs of zero bits among the first ``count``, the least significant bit of a byte first."""
+    """Return the runs of zero bits among the first ``count``, the least significant bit first."""
     # a number's binary digits as text, lowest first, searched by the regular expression engine
     sentinel = 1 << (8 * len(bitmap))
     digits = bin(int.from_bytes(bitmap, "little") | sentinel)[:2:-1][:count]

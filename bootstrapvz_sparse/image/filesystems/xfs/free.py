@@ -2,88 +2,92 @@
 
 from __future__ import annotations
 
-from ...extents import (
-    Range,
-    Ranges,
-    intersection,
-    total,
-    union,
-)
+from ...extents import Range, Ranges, intersection, total, union
 from ..free_space import UntrustedMetadata
-from .features import RMAPBT
+from .features import RO_COMPAT_RMAPBT
 from .groups import Group, read_group
 from .layout import Filesystem
-from .trees import (
-    BY_PLACE,
-    BY_SIZE,
-    Record,
-    read_tree,
-)
+from .structs import AllocRec
+from .trees import by_place, by_size, read_tree
 
 
-def free_blocks(fs: Filesystem, newest: int) -> Ranges:
-    """Ranges of the block numbers that are free.
+def free_blocks(fs: Filesystem, head_lsn: int) -> Ranges:
+    """Return the ranges of block numbers that are free.
 
-    :param newest: the log's last sequence number; metadata that is newer is not trusted
+    :param head_lsn: the last log sequence number; newer metadata is not trusted
+    :raises UntrustedMetadata: trees, headers and counts do not agree
     """
-    fs.verify_lsn(fs.lsn, "the superblock", newest)
+    fs.verify_lsn(fs.lsn, "the superblock", head_lsn)
+    geometry = fs.geometry
     free: Ranges = []
-    counted = 0
-    for number in range(fs.group_count):
-        group = read_group(fs, number, newest)
-        found, tree_blocks = _free_of(fs, group, newest)
-        start = number * fs.group_blocks
-        free += [(start + a, start + b) for a, b in found]
-        # blocks of these trees were free once, and will be again: the superblock counts them
-        counted += group.free + len(group.spare) + tree_blocks
-    if counted != fs.free:
-        raise UntrustedMetadata(f"{counted} blocks are free, and the superblock says {fs.free}")
+    free_count = 0
+    for number in range(geometry.agcount):
+        group = read_group(fs, number, head_lsn)
+        group_free, tree_blocks = _free_in_group(fs, group, head_lsn)
+        start = number * geometry.agblocks
+        free += [(start + a, start + b) for a, b in group_free]
+        # the superblock counts the blocks of these trees: they were free, and will be again
+        free_count += group.agf.agf_freeblks + len(group.free_list) + tree_blocks
+    if free_count != geometry.fdblocks:
+        raise UntrustedMetadata(
+            f"{free_count} blocks are free in the groups, {geometry.fdblocks} in the superblock"
+        )
     return union(free)
 
 
-def _free_of(fs: Filesystem, group: Group, newest: int) -> tuple[Ranges, int]:
-    """Ranges of the group's own block numbers; blocks of its trees as ``Group.tree_blocks``."""
-    by_place, place_blocks = read_tree(fs, group, BY_PLACE, newest)
-    by_size, size_blocks = read_tree(fs, group, BY_SIZE, newest)
-    if sorted((count, start) for start, count in by_place) != [
-        (count, start) for start, count in by_size
+def _free_in_group(fs: Filesystem, group: Group, head_lsn: int) -> tuple[Ranges, int]:
+    """Return ranges of the group's own block numbers, and the count that agf_btreeblks holds."""
+    agf = group.agf
+    place_records, place_blocks = read_tree(fs, group, by_place(group), head_lsn)
+    size_records, size_blocks = read_tree(fs, group, by_size(group), head_lsn)
+    if sorted((count, start) for start, count in place_records) != [
+        (count, start) for start, count in size_records
     ]:
         raise UntrustedMetadata(f"the free-space trees of group {group.number} do not agree")
-    free = _ranges(fs, group, by_place)
-    longest = by_size[-1][1] if by_size else 0
-    if (total(free), longest) != (group.free, group.longest):
+    free = _ranges(fs, group, place_records)
+    longest = size_records[-1][1] if size_records else 0
+    if (total(free), longest) != (agf.agf_freeblks, agf.agf_longest):
         raise UntrustedMetadata(
-            f"group {group.number} has {total(free)} free blocks in its trees and "
-            f"{group.free} in its AGF, the longest extents {longest} and {group.longest}"
+            f"group {group.number}: {total(free)} blocks are free in the trees, "
+            f"{agf.agf_freeblks} in the AGF; the longest extents are {longest} and "
+            f"{agf.agf_longest}"
         )
-    owners = group.owner_blocks - 1 if fs.features.has(RMAPBT) else 0
-    tree_blocks = len(place_blocks) + len(size_blocks) - 2 + owners
-    # without lazy-count the AGF does not say
-    if fs.features.lazy_count and tree_blocks != group.tree_blocks:
+    rmap_blocks = agf.agf_rmap_blocks - 1 if fs.features.has(RO_COMPAT_RMAPBT) else 0
+    tree_blocks = len(place_blocks) + len(size_blocks) - 2 + rmap_blocks  # without the roots
+    # without lazy-count the AGF does not count them
+    if fs.features.lazy_count and tree_blocks != agf.agf_btreeblks:
         raise UntrustedMetadata(
-            f"the trees of group {group.number} are not as large as its AGF says"
+            f"group {group.number}: the trees have {tree_blocks} blocks, "
+            f"agf_btreeblks is {agf.agf_btreeblks}"
         )
-    used = _used(fs, group, [*place_blocks, *size_blocks, *group.other_roots, *group.spare])
+    used = _used(fs, group, [*place_blocks, *size_blocks, *group.other_roots, *group.free_list])
     if intersection(free, used):
-        raise UntrustedMetadata(f"group {group.number} calls its metadata free")
+        raise UntrustedMetadata(f"group {group.number}: the trees mark metadata as free")
     return free, tree_blocks
 
 
-def _ranges(fs: Filesystem, group: Group, records: list[Record]) -> Ranges:
-    previous = fs.first - 1  # no two extents touch, but the first one may touch the headers
+def _ranges(fs: Filesystem, group: Group, records: list[AllocRec]) -> Ranges:
+    # no two extents touch, but the first one may touch the headers
+    previous = fs.geometry.header_blocks - 1
     for start, count in records:
         if start <= previous or count < 1 or start + count > group.length:
-            raise UntrustedMetadata(f"the free extents of group {group.number} are not in order")
+            raise UntrustedMetadata(
+                f"group {group.number}: invalid free extent of {count} blocks at block {start}"
+            )
         previous = start + count
     return [(start, start + count) for start, count in records]
 
 
 def _used(fs: Filesystem, group: Group, blocks: list[int]) -> Ranges:
-    """All of the group whose use is known: headers, ``blocks``, and the log if it is there."""
-    start = group.number * fs.group_blocks
-    used: list[Range] = [(0, fs.first), *((block, block + 1) for block in blocks)]
-    if start <= fs.log[0] < start + group.length:
-        used.append((fs.log[0] - start, fs.log[1] - start))
+    """Return everything of the group with a known use: headers, ``blocks``, its part of the log."""
+    start = group.number * fs.geometry.agblocks
+    log_start, log_end = fs.log
+    used: list[Range] = [
+        (0, fs.geometry.header_blocks),
+        *((block, block + 1) for block in blocks),
+    ]
+    if start <= log_start < start + group.length:
+        used.append((log_start - start, log_end - start))
     merged = union(used)
     if merged[-1][1] > group.length or total(merged) != total(used):
         raise UntrustedMetadata(f"metadata of group {group.number} overlaps, or lies outside it")

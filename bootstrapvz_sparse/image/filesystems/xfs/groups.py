@@ -6,84 +6,89 @@ import struct
 from typing import NamedTuple
 
 from ..free_space import UntrustedMetadata
-from .features import FINOBT, REFLINK, RMAPBT
-from .layout import HEADERS, Filesystem
+from .features import RO_COMPAT_FINOBT, RO_COMPAT_REFLINK, RO_COMPAT_RMAPBT
+from .layout import Filesystem, Seal
+from .structs import AGF, AGFL, AGI, xfs_agf, xfs_agi
+from .superblock import HEADER_SECTORS
 
 AGF_MAGIC, AGI_MAGIC, AGFL_MAGIC = b"XAGF", b"XAGI", b"XAFL"
-AGFL_HEADER = 36  # bytes, of version 5
+AG_VERSION = 1  # agf_versionnum, agi_versionnum
+AGF_CRC, AGI_CRC, AGFL_CRC = 216, 312, 32  # offsets of agf_crc, agi_crc, agfl_crc
 
 
 class Group(NamedTuple):
-    """One allocation group.
+    """An allocation group of ``length`` blocks.
 
-    ``by_place`` and ``by_size``: root and levels of the free-space trees. ``other_roots``: of
-    all other trees. ``spare``: blocks set aside for trees, from the AGFL. ``tree_blocks``:
-    blocks of the free-space trees and of the tree of owners, but for the roots.
+    ``other_roots``: roots of all trees except the two of free space. ``free_list``: blocks set
+    aside for trees, from the AGFL.
     """
 
     number: int
     length: int
-    by_place: tuple[int, int]
-    by_size: tuple[int, int]
+    agf: xfs_agf
     other_roots: list[int]
-    spare: list[int]
-    free: int
-    longest: int
-    tree_blocks: int
-    owner_blocks: int  # of the tree of owners, rmapbt
+    free_list: list[int]
 
 
-def read_group(fs: Filesystem, number: int, newest: int) -> Group:
-    """Allocation group ``number``, its headers verified; ``newest`` as in Filesystem.verify."""
-    start = number * fs.group_blocks * fs.block
-    raw = fs.read(start, HEADERS * fs.sector)
-    agf, agi, agfl = (raw[i * fs.sector : (i + 1) * fs.sector] for i in range(1, HEADERS))
-    length = fs.group_length(number)
-    for what, header, magic, places in (
-        ("AGF", agf, AGF_MAGIC, (64, 208, 216)),
-        ("AGI", agi, AGI_MAGIC, (296, 320, 312)),
-    ):
-        if header[:16] != struct.pack(">4sIII", magic, 1, number, length):
-            raise UntrustedMetadata(f"allocation group {number} has no {what}")
-        fs.verify(header, f"the {what} of group {number}", newest, places)
+def read_group(fs: Filesystem, number: int, head_lsn: int) -> Group:
+    """Return allocation group ``number``, its headers verified; ``head_lsn`` as in fs.verify.
 
-    place_root, size_root, owner_root, place_levels, size_levels = struct.unpack_from(
-        ">5I", agf, 16
-    )
-    free, longest, tree_blocks = struct.unpack_from(">3I", agf, 52)
-    other_roots = [struct.unpack_from(">I", agi, 20)[0]]
-    if fs.features.has(FINOBT):
-        other_roots += struct.unpack_from(">I", agi, 328)
-    if fs.features.has(RMAPBT):
-        other_roots.append(owner_root)
-    if fs.features.has(REFLINK):
-        other_roots += struct.unpack_from(">I", agf, 88)
+    :raises UntrustedMetadata: a header is not in order
+    """
+    sector = fs.geometry.sector_size
+    start = number * fs.geometry.agblocks * fs.geometry.block_size
+    raw = fs.read(start, HEADER_SECTORS * sector)
+    raw_agf, raw_agi, raw_agfl = (raw[i * sector :][:sector] for i in range(1, HEADER_SECTORS))
+    length = fs.geometry.ag_length(number)
+
+    agf = AGF.unpack(raw_agf)
+    if agf[:4] != (AGF_MAGIC, AG_VERSION, number, length):
+        raise UntrustedMetadata(f"allocation group {number} has no AGF")
+    seal = Seal(agf.agf_uuid, agf.agf_lsn, agf.agf_crc, AGF_CRC)
+    fs.verify(raw_agf, f"the AGF of group {number}", head_lsn, seal)
+
+    agi = AGI.unpack(raw_agi)
+    if agi[:4] != (AGI_MAGIC, AG_VERSION, number, length):
+        raise UntrustedMetadata(f"allocation group {number} has no AGI")
+    seal = Seal(agi.agi_uuid, agi.agi_lsn, agi.agi_crc, AGI_CRC)
+    fs.verify(raw_agi, f"the AGI of group {number}", head_lsn, seal)
+
     return Group(
         number=number,
         length=length,
-        by_place=(place_root, place_levels),
-        by_size=(size_root, size_levels),
-        other_roots=other_roots,
-        spare=_spare(fs, number, newest, agfl, struct.unpack_from(">3I", agf, 40)),
-        free=free,
-        longest=longest,
-        tree_blocks=tree_blocks,
-        owner_blocks=struct.unpack_from(">I", agf, 80)[0] if fs.features.has(RMAPBT) else 0,
+        agf=agf,
+        other_roots=_other_roots(fs, agf, agi),
+        free_list=_free_list(fs, number, agf, raw_agfl, head_lsn),
     )
 
 
-def _spare(
-    fs: Filesystem, number: int, newest: int, agfl: bytes, ring: tuple[int, ...]
-) -> list[int]:
-    """The blocks in the AGFL, of which ``ring`` tells first and last index, and the count."""
+def _other_roots(fs: Filesystem, agf: xfs_agf, agi: xfs_agi) -> list[int]:
+    roots = [agi.agi_root]
+    if fs.features.has(RO_COMPAT_FINOBT):
+        roots.append(agi.agi_free_root)
+    if fs.features.has(RO_COMPAT_RMAPBT):
+        roots.append(agf.agf_rmap_root)
+    if fs.features.has(RO_COMPAT_REFLINK):
+        roots.append(agf.agf_refcount_root)
+    return roots
+
+
+def _free_list(fs: Filesystem, number: int, agf: xfs_agf, raw: bytes, head_lsn: int) -> list[int]:
+    """Return the blocks in the AGFL, a ring from agf_flfirst to agf_fllast."""
     if fs.v5:
-        if agfl[:8] != struct.pack(">4sI", AGFL_MAGIC, number):
+        agfl = AGFL.unpack(raw)
+        if agfl[:2] != (AGFL_MAGIC, number):
             raise UntrustedMetadata(f"allocation group {number} has no AGFL")
-        fs.verify(agfl, f"the AGFL of group {number}", newest, (8, 24, 32))
-        agfl = agfl[AGFL_HEADER:]
-    size = len(agfl) // 4
-    first, last, count = ring
-    # full and empty look alike but for the count
+        seal = Seal(agfl.agfl_uuid, agfl.agfl_lsn, agfl.agfl_crc, AGFL_CRC)
+        fs.verify(raw, f"the AGFL of group {number}", head_lsn, seal)
+        raw = raw[AGFL.size :]
+    size = len(raw) // 4
+    first, last, count = agf.agf_flfirst, agf.agf_fllast, agf.agf_flcount
+    # a full ring and an empty one differ in the count only
     if max(first, last) >= size or count > size or (count - (last - first + 1)) % size:
-        raise UntrustedMetadata(f"allocation group {number} has a broken AGFL")
-    return [struct.unpack_from(">I", agfl, (first + i) % size * 4)[0] for i in range(count)]
+        raise UntrustedMetadata(
+            f"invalid AGFL of group {number}: agf_flfirst {first}, agf_fllast {last}, "
+            f"agf_flcount {count}"
+        )
+    ring = struct.unpack_from(f">{size}I", raw)
+    return [ring[(first + i) % size] for i in range(count)]

@@ -1,139 +1,158 @@
-"""Whether the log is empty. It is a ring of basic blocks, each of which begins with the number of
-the cycle, from 1, in which it was written; or with the header of a record, where the cycle comes
-second. Where the cycle changes, or at the end if it does not, is the head: the end of what was
-written last.
+"""The end of the log, which must be the record of a clean unmount.
+
+The log is a ring of basic blocks. Each begins with the number of the cycle, from 1, in which it was
+written, or with the header of a record (xlog_rec_header), where the cycle is the second word. The
+head is the place where the cycle changes, or the end if it does not: the end of the last write.
 """
 
 from __future__ import annotations
 
-import struct
-
 from ..checksums import crc32c
-from ..free_space import UntrustedMetadata
-from .layout import BASIC, Filesystem
+from ..free_space import NeedsRecovery, UntrustedMetadata
+from .layout import Filesystem
+from .structs import OP_HEADER, REC_HEADER, xlog_rec_header
+from .superblock import BBSIZE
 
-RECORD_MAGIC = b"\xfe\xed\xba\xbe"
-MOST_RECORD = 256 * 1024  # with its header
-PER_HEADER = 32 * 1024  # bytes of a record that one block of header is for
-HEADER_SIZES = (328, 324)  # as structures of 64-bit and of 32-bit machines, for the checksum
-LOG_CLIENT = 0xAA  # oh_clientid
-UNMOUNT = 0x20  # oh_flags
-NEAR = 16, 128  # basic blocks: most records are shorter
-BEHIND = 32  # basic blocks behind the head whose cycle is looked at
+XLOG_HEADER_MAGIC = b"\xfe\xed\xba\xbe"
+XLOG_HEADER_CYCLE_SIZE = 32 * 1024  # bytes of a record for each basic block of its header
+MAX_RECORD_SIZE = 256 * 1024  # XLOG_MAX_RECORD_BSIZE, with its header
+EXTENDED_HEADER_SIZE = 260  # of xlog_rec_ext_header: the second and later blocks of a header
+HEADER_SIZES = (328, 324)  # of xlog_rec_header on 64-bit and 32-bit machines, for the checksum
+H_CRC = 32  # offset of h_crc
+
+XFS_LOG = 0xAA  # oh_clientid
+XLOG_UNMOUNT_TRANS = 0x20  # oh_flags
+NEAR_HEAD = 16, 128  # basic blocks: most records are shorter
+CHECKED_AFTER_HEAD = 32  # basic blocks that must be of the older cycle
+
+OUT_OF_ORDER = "the log is not in order"
+NO_RECORD = "the log has no complete record at its end"
 
 
 def head_of_clean_log(fs: Filesystem) -> int:
-    """The log sequence number of the head: cycle, and number of the basic block.
+    """Return the log sequence number of the head: cycle, and number of the basic block.
 
-    :raises UntrustedMetadata: what was written last is not the record of a clean unmount
+    :raises NeedsRecovery: the last record is not that of a clean unmount, or the log is torn
+    :raises UntrustedMetadata: the log was never written
     """
     log = _Log(fs)
     newest, oldest = log.cycle(0), log.cycle(log.length - 1)
     if newest == 0:
-        raise UntrustedMetadata("its log was never written")
+        raise UntrustedMetadata("the log was never written")
     if newest == oldest:
         head = log.length
     elif newest == oldest + 1:
-        head = _change(log, newest, oldest)
+        head = _find_change(log, newest, oldest)
     else:
-        raise UntrustedMetadata("its log is not in order")
-    behind = head % log.length
-    for raw in _split(log.read(behind, min(BEHIND, log.length - behind))):
-        if _cycle(raw) != oldest:
-            raise UntrustedMetadata("its log is not in order")
+        raise NeedsRecovery(OUT_OF_ORDER)
+    after = head % log.length
+    for block in _split(log.read(after, min(CHECKED_AFTER_HEAD, log.length - after))):
+        if _cycle(block) != oldest:
+            raise NeedsRecovery(OUT_OF_ORDER)
     _verify_unmount(fs, log, head, newest)
     return newest << 32 | head if head < log.length else newest + 1 << 32
 
 
 class _Log:
-    """The log's basic blocks, ``length`` of them."""
+    """The log's ``length`` basic blocks."""
 
     def __init__(self, fs: Filesystem) -> None:
         self._fs = fs
-        self._start = fs.log[0] * fs.block
-        self.length = (fs.log[1] - fs.log[0]) * fs.block // BASIC
+        first, end = fs.log
+        self._start = first * fs.geometry.block_size
+        self.length = (end - first) * fs.geometry.block_size // BBSIZE
 
     def read(self, first: int, count: int) -> bytes:
-        """``count`` blocks from ``first``, going on at the start behind the end."""
+        """Return ``count`` blocks from ``first``, the start following the end."""
         first %= self.length
         fits = min(count, self.length - first)
-        raw = self._fs.read(self._start + first * BASIC, fits * BASIC)
+        raw = self._fs.read(self._start + first * BBSIZE, fits * BBSIZE)
         return raw + self.read(0, count - fits) if fits < count else raw
 
     def cycle(self, number: int) -> int:
+        """Return the cycle in which a block was written."""
         return _cycle(self.read(number, 1))
 
 
 def _cycle(block: bytes) -> int:
-    place = 4 if block[:4] == RECORD_MAGIC else 0
+    place = 4 if block.startswith(XLOG_HEADER_MAGIC) else 0
     return int.from_bytes(block[place : place + 4], "big")
 
 
 def _split(raw: bytes) -> list[bytes]:
-    return [raw[i : i + BASIC] for i in range(0, len(raw), BASIC)]
+    return [raw[i : i + BBSIZE] for i in range(0, len(raw), BBSIZE)]
 
 
-def _change(log: _Log, newest: int, oldest: int) -> int:
-    """The first block of cycle ``oldest``, where all before it are of ``newest``."""
+def _find_change(log: _Log, newest: int, oldest: int) -> int:
+    """Return the first block of cycle ``oldest``; all blocks before it are of ``newest``."""
     low, high = 0, log.length - 1
     while high - low > 1:
         middle = (low + high) // 2
         cycle = log.cycle(middle)
         if cycle not in (newest, oldest):
-            raise UntrustedMetadata("its log is not in order")
+            raise NeedsRecovery(OUT_OF_ORDER)
         low, high = (middle, high) if cycle == newest else (low, middle)
     return high
 
 
 def _last_record(log: _Log, head: int) -> tuple[int, bytes]:
-    """The record that ends at the head: number of its first block, and all of it."""
-    for count in (*NEAR, MOST_RECORD // BASIC):
+    """Return the number of the first block of the record that ends at the head, and its bytes."""
+    for count in (*NEAR_HEAD, MAX_RECORD_SIZE // BBSIZE):
         count = min(count, log.length)
         raw = log.read(head - count, count)
         for i in range(count - 1, -1, -1):
-            if raw[i * BASIC :].startswith(RECORD_MAGIC):
-                return (head - count + i) % log.length, raw[i * BASIC :]
-    raise UntrustedMetadata("its log has no record at its end")
+            if raw.startswith(XLOG_HEADER_MAGIC, i * BBSIZE):
+                return (head - count + i) % log.length, raw[i * BBSIZE :]
+    raise NeedsRecovery(NO_RECORD)
 
 
 def _verify_unmount(fs: Filesystem, log: _Log, head: int, newest: int) -> None:
-    """Refuse all but the record of a clean unmount before the head."""
+    """Check that the record before the head is that of a clean unmount."""
     first, raw = _last_record(log, head)
-    cycle, version, length, lsn, tail = struct.unpack_from(">IIIQQ", raw, 4)
-    operations, size = struct.unpack_from(">I", raw, 40)[0], struct.unpack_from(">I", raw, 320)[0]
-    wraps = first + len(raw) // BASIC > log.length
-    headers = max(-(-size // PER_HEADER), 1) if version == 2 else 1
+    header = REC_HEADER.unpack(raw)
+    wraps = first + len(raw) // BBSIZE > log.length
+    cycle = newest - 1 if wraps else newest
+    header_blocks = 1
+    if header.h_version == 2:
+        header_blocks = max(-(-header.h_size // XLOG_HEADER_CYCLE_SIZE), 1)
+    lsn = cycle << 32 | first
     if (
-        version != fs.features.log_version
-        or cycle != (newest - 1 if wraps else newest)
-        or lsn != cycle << 32 | first
-        or raw[304:320] != fs.log_uuid
-        or not 0 < length <= MOST_RECORD
-        or (headers + -(-length // BASIC)) * BASIC != len(raw)
+        header.h_version != fs.features.log_version
+        or header.h_cycle != cycle
+        or header.h_lsn != lsn
+        or header.h_fs_uuid != fs.sb.sb_uuid
+        or not 0 < header.h_len <= MAX_RECORD_SIZE
+        or (header_blocks + -(-header.h_len // BBSIZE)) * BBSIZE != len(raw)
     ):
-        raise UntrustedMetadata("its log has no record at its end")
+        raise NeedsRecovery(NO_RECORD)
     for i, block in enumerate(_split(raw)):
         if _cycle(block) != (cycle if first + i < log.length else cycle + 1):
-            raise UntrustedMetadata("its log is not in order")
+            raise NeedsRecovery(OUT_OF_ORDER)
     if fs.v5:
-        _verify_checksum(raw, headers, length)
-    # the first word of each block gave way to the cycle
-    operation_length, client, flags = struct.unpack_from(">IBB", raw, headers * BASIC + 4)
-    if operations != 1 or client != LOG_CLIENT or flags != UNMOUNT or operation_length > length:
-        raise UntrustedMetadata("its log is not empty")
+        _verify_checksum(header, raw, header_blocks)
+    # the first word of each block, here oh_tid, gave way to the cycle
+    operation = OP_HEADER.unpack(raw, header_blocks * BBSIZE)
+    if (
+        header.h_num_logops != 1
+        or operation.oh_clientid != XFS_LOG
+        or operation.oh_flags != XLOG_UNMOUNT_TRANS
+        or operation.oh_len > header.h_len
+    ):
+        raise NeedsRecovery("the log needs recovery")
+    tail = header.h_tail_lsn
     oldest_tail = cycle - 1 << 32 | first
     if not oldest_tail <= tail <= lsn or tail & 0xFFFFFFFF >= log.length:
-        raise UntrustedMetadata("its log is not in order")
+        raise NeedsRecovery(OUT_OF_ORDER)
 
 
-def _verify_checksum(raw: bytes, headers: int, length: int) -> None:
-    """Verify the record's checksum, if it has one: that of mkfs has none."""
-    found = int.from_bytes(raw[32:36], "little")
-    used = -(-length // PER_HEADER)  # extended headers in use, the first included
-    extended = b"".join(raw[i * BASIC : i * BASIC + 260] for i in range(1, used))
-    body = raw[headers * BASIC :][:length]
+def _verify_checksum(header: xlog_rec_header, raw: bytes, header_blocks: int) -> None:
+    """Verify the record's checksum, if there is one: mkfs.xfs writes none."""
+    used = -(-header.h_len // XLOG_HEADER_CYCLE_SIZE)  # blocks of the header in use
+    extended = b"".join(raw[i * BBSIZE :][:EXTENDED_HEADER_SIZE] for i in range(1, used))
+    body = raw[header_blocks * BBSIZE :][: header.h_len]
+    found = int.from_bytes(header.h_crc, "little")
     for size in HEADER_SIZES:
-        header = raw[:32] + bytes(4) + raw[36:size]
-        if found in (0, ~crc32c(header + extended + body) & 0xFFFFFFFF):
+        covered = raw[:H_CRC] + bytes(4) + raw[H_CRC + 4 : size]
+        if found in (0, ~crc32c(covered + extended + body) & 0xFFFFFFFF):
             return
-    raise UntrustedMetadata("wrong checksum of the end of its log")
+    raise NeedsRecovery("wrong checksum of the last record of the log")
