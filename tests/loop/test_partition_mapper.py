@@ -38,25 +38,23 @@ def changes(label: str, **options: bool) -> dict[str, Any]:
     return {"system.bootloader": "none", "volume.partitions": layout(label, **options)}
 
 
-def in_dev() -> set[Path]:
-    return {
-        *loop_partitions.NODES.glob("*"),
-        *loop_partitions.LINKS.glob("*"),
-        *Path("/dev").iterdir(),
-    } - {path for path in Path("/dev").iterdir() if path.name.startswith("loop")}
-
-
 @pytest.fixture
 def nothing_in_dev(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(loop_partitions, "_mapper", None)
+    """Check that the builds of a test leave nothing in /dev; other builds may run meanwhile."""
     if not shutil.which("parted"):
         unable("parted is not there")
-    loop_partitions.LINKS.mkdir(
-        parents=True, exist_ok=True
-    )  # without udev the first build makes it
-    before = in_dev()
+    make_node, nodes = loop_partitions._make_node, list[Path]()
+
+    def recorded(name: str, device: str) -> Path:
+        nodes.append(loop_partitions.NODES / name)
+        return make_node(name, device)
+
+    monkeypatch.setattr(loop_partitions, "_make_node", recorded)
+    monkeypatch.setattr(loop_partitions, "_mapper", None)
     yield
-    assert in_dev() == before
+    assert [node for node in nodes if os.path.lexists(node)] == []
+    for run_name in {node.name.rpartition("-")[0] for node in nodes}:
+        assert loop_partitions.device_links(run_name) == []
 
 
 @pytest.mark.parametrize("label", ["msdos", "gpt"])
