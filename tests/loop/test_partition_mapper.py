@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -142,7 +143,8 @@ def test_beside_what_others_have_in_dev(tmp_path: Path) -> None:
     """Each build knows its own nodes and links by the name of its run."""
     loop_partitions.NODES.mkdir(exist_ok=True)
     loop_partitions.LINKS.mkdir(parents=True, exist_ok=True)
-    node, link = loop_partitions.NODES / "0123abcd-1", loop_partitions.LINKS / "0123-ABCD"
+    other = secrets.token_hex(4)
+    node, link = loop_partitions.NODES / f"{other}-1", loop_partitions.LINKS / f"of-{other}"
     device = os.makedev(7, 7)
     os.mknod(node, stat.S_IFBLK | 0o600, device)
     try:
@@ -150,10 +152,12 @@ def test_beside_what_others_have_in_dev(tmp_path: Path) -> None:
         path = write(tmp_path, changes("msdos"))
         assert main(["build", "--log", "-", "--partition-mapper", "loop", str(path)]) == 0
         assert os.stat(node).st_rdev == device and os.readlink(link) == str(node)
-        assert loop_partitions.device_links("0123abcd") == [link, node]
+        assert loop_partitions.device_links(other) == [link, node]
         assert (
-            loop_partitions.device_links("0123abc") == loop_partitions.device_links("123abcd") == []
+            loop_partitions.device_links(other[:-1])
+            == loop_partitions.device_links(other[1:])
+            == []
         )
     finally:
-        loop_partitions.delete_device_links("0123abcd")
-    assert loop_partitions.device_links("0123abcd") == []
+        loop_partitions.delete_device_links(other)
+    assert loop_partitions.device_links(other) == []
