@@ -121,6 +121,6 @@ def test_picture_of_the_tasks(built: Path) -> None:
 def test_every_repair(built: Path) -> None:
     page = text(built / "upstream.html")
     assert registry.REPAIRS
-    for (module, name), function in registry.REPAIRS.items():
+    for (module, name), repair in registry.REPAIRS.items():
         assert module.removeprefix("bootstrapvz.") in page and name in page
-        assert function.__doc__
+        assert repair.function.__doc__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bootstrapvz.base.bootstrapinfo import BootstrapInformation
 from bootstrapvz.base.main import run as bootstrap
 from bootstrapvz.base.manifest import Manifest
 from bootstrapvz.common.tasks import partitioning
@@ -23,10 +23,7 @@ from tests.support.mounting import run
 from tests.support.small import Failure, nothing_is_left, tasks_of
 from tests.support.unable import unable
 
-pytestmark = [
-    *(pytest.mark.loop, pytest.mark.usefixtures("fakes", "nothing_in_dev")),
-    pytest.mark.xdist_group("partition-nodes"),
-]
+pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes", "nothing_in_dev")]
 
 
 def layout(label: str, *, boot: bool = True, swap: bool = True) -> dict[str, Any]:
@@ -42,32 +39,23 @@ def changes(label: str, **options: bool) -> dict[str, Any]:
     return {"system.bootloader": "none", "volume.partitions": layout(label, **options)}
 
 
-def of_run(run: str) -> list[Path]:
-    """Return the nodes and links in /dev that are named by a run, or lead to such a node."""
-    paths = [*loop_partitions.NODES.glob("*"), *loop_partitions.LINKS.glob("*")]
-    return [
-        path
-        for path in paths
-        if path.name.startswith(run) or (path.is_symlink() and run in os.readlink(path))
-    ]
-
-
 @pytest.fixture
 def nothing_in_dev(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The builds of the test leave nothing in /dev; other builds may go on meanwhile."""
+    """Check that the builds of a test leave nothing in /dev; other builds may run meanwhile."""
     if not shutil.which("parted"):
         unable("parted is not there")
+    make_node, nodes = loop_partitions._make_node, list[Path]()
+
+    def recorded(name: str, device: str) -> Path:
+        nodes.append(loop_partitions.NODES / name)
+        return make_node(name, device)
+
+    monkeypatch.setattr(loop_partitions, "_make_node", recorded)
     monkeypatch.setattr(loop_partitions, "_mapper", None)
-    runs: list[str] = []
-    initialise = BootstrapInformation.__init__
-
-    def recording(self: Any, *arguments: Any, **keywords: Any) -> None:
-        initialise(self, *arguments, **keywords)
-        runs.append(self.run_id)
-
-    monkeypatch.setattr(BootstrapInformation, "__init__", recording)
     yield
-    assert [path for run in runs for path in of_run(run)] == []
+    assert [node for node in nodes if os.path.lexists(node)] == []
+    for run_name in {node.name.rpartition("-")[0] for node in nodes}:
+        assert loop_partitions.device_links(run_name) == []
 
 
 @pytest.mark.parametrize("label", ["msdos", "gpt"])
@@ -155,9 +143,8 @@ def test_beside_what_others_have_in_dev(tmp_path: Path) -> None:
     """Each build knows its own nodes and links by the name of its run."""
     loop_partitions.NODES.mkdir(exist_ok=True)
     loop_partitions.LINKS.mkdir(parents=True, exist_ok=True)
-    run_id = os.urandom(4).hex()
-    node = loop_partitions.NODES / f"{run_id}-1"
-    link = loop_partitions.LINKS / f"{run_id[:4]}-{run_id[4:]}".upper()
+    other = secrets.token_hex(4)
+    node, link = loop_partitions.NODES / f"{other}-1", loop_partitions.LINKS / f"of-{other}"
     device = os.makedev(7, 7)
     os.mknod(node, stat.S_IFBLK | 0o600, device)
     try:
@@ -165,9 +152,12 @@ def test_beside_what_others_have_in_dev(tmp_path: Path) -> None:
         path = write(tmp_path, changes("msdos"))
         assert main(["build", "--log", "-", "--partition-mapper", "loop", str(path)]) == 0
         assert os.stat(node).st_rdev == device and os.readlink(link) == str(node)
-        assert loop_partitions.device_links(run_id) == [link, node]
-        assert loop_partitions.device_links(run_id[:-1]) == []
-        assert loop_partitions.device_links(run_id[1:]) == []
+        assert loop_partitions.device_links(other) == [link, node]
+        assert (
+            loop_partitions.device_links(other[:-1])
+            == loop_partitions.device_links(other[1:])
+            == []
+        )
     finally:
-        loop_partitions.delete_device_links(run_id)
-    assert loop_partitions.device_links(run_id) == []
+        loop_partitions.delete_device_links(other)
+    assert loop_partitions.device_links(other) == []
