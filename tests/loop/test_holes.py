@@ -176,7 +176,9 @@ def test_an_attached_image_is_refused(tmp_path: Path) -> None:
     image.write_bytes(bytes(1 << 20))
     with attached(image) as device:
         assert loop.devices(image.stat()) == [device]
-        with pytest.raises(SparseError, match=rf": attached to {device} \(detach it: losetup -d {device}\)"):
+        with pytest.raises(
+            SparseError, match=rf": attached to {device} \(detach it: losetup -d {device}\)"
+        ):
             sparsify(image)
         assert inspect(image).notes[0].endswith("; the figures may be out of date")
     assert allocated(image.stat()) == 1 << 20
