@@ -66,7 +66,7 @@ def test_two_wrong_bits(tmp_path: Path) -> None:
     assert trusted(image)
     before = image.read_bytes()
     [note] = sparsify(image).notes
-    assert note.startswith("the filesystem: free blocks left alone: e2fsck: Block bitmap diff")
+    assert note.startswith("the filesystem: free space left alone: e2fsck: Block bitmap diff")
     assert image.read_bytes() == before
 
 
@@ -117,7 +117,7 @@ def test_without_a_checker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for path, checker in checkers.items():
         before = path.read_bytes()
         assert sparsify(path).notes == (
-            f"the filesystem: free blocks left alone: not checked: {checker} is not installed",
+            f"the filesystem: free space left alone: not checked: {checker} is not installed",
         )
         assert path.read_bytes() == before
     monkeypatch.undo()

@@ -101,11 +101,11 @@ def test_more_than_8_gib(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [GIB - 1, GIB + 4096, 640 * MIB])
 def test_no_whole_number_of_gib(tmp_path: Path, size: int) -> None:
     image = make(tmp_path / "image", size)
-    with pytest.raises(SparseError, match="Compute Engine wants a whole number of GiB: .* more"):
+    with pytest.raises(SparseError, match=r"Compute Engine wants a whole number of GiB \(.* more"):
         write(image, tmp_path / "out.tar.gz")
     assert os.listdir(tmp_path) == ["image"]
     image.rename(tmp_path / "disk.raw")
-    with pytest.raises(SparseError, match="its disk has .*whole number of GiB"):
+    with pytest.raises(SparseError, match="the disk has .* bytes; Compute Engine wants"):
         check(pack(tmp_path, "disk.raw"))
 
 
@@ -240,7 +240,7 @@ def test_a_program_that_is_killed(
     out = tmp_path / "out"
     out.mkdir()
     (out / "out.tar.gz").write_text("an older one")
-    with pytest.raises(SparseError, match=rf"was not written: {program} failed \(-9\)"):
+    with pytest.raises(SparseError, match=rf"{program} failed \(-9\)"):
         write(image, out / "out.tar.gz", compressor="pigz")
     assert (out / "out.tar.gz").read_text() == "an older one"
     assert os.listdir(out) == ["out.tar.gz"]

@@ -14,6 +14,7 @@ from .suspect import Suspect
 CHUNK_SIZE = 1 << 20  # bytes read at once
 ZEROS = bytes(CHUNK_SIZE)
 BLOCK = 4096
+VHD_FOOTER = 512  # bytes behind the disk in a vhd of fixed size: the cookie is "conectix"
 MAX_ZEROS = 64 << 20  # bytes read where no filesystem is, until some are not zero
 
 
@@ -41,8 +42,11 @@ class Disk:
             end = filesystem_end(suspect)
             block = b""
             if end or not suspect.kind:
-                ranges = self.written(suspect.where, end, suspect.where.size)
-                block = self.first_data(ranges, suspect.where.size if end else MAX_ZEROS)
+                size = suspect.where.size
+                if suspect.read(size - VHD_FOOTER, 8) == b"conectix":
+                    size -= VHD_FOOTER
+                ranges = self.written(suspect.where, end, size)
+                block = self.first_data(ranges, size if end else MAX_ZEROS)
             self._unclaimed[suspect] = block
         return self._unclaimed[suspect]
 
