@@ -271,6 +271,6 @@ def _pause(info: Any) -> None:
 
 
 def _kept(info: Any) -> str:
-    """Return the line that names the finished image that a later failure left."""
-    kept = getattr(info, "_bootstrapvz_sparse", {}).get("kept")
-    return f"\nthe finished image is kept: {kept}" if kept else ""
+    """Return the line that names the image that a later failure left."""
+    state = getattr(info, "_bootstrapvz_sparse", {}).get("state")
+    return f"\n{state.kept}" if state and state.kept else ""

@@ -132,8 +132,7 @@ def survey(fd: int, size: int, *, reclaim: bool = True) -> Survey:
 def _guarded(image: Map, fd: int, table: Table, regions: list[Region]) -> list[Region]:
     """Return the regions without the free space that others than the filesystem may need."""
     suspects = [_suspect(image, region) for region in regions]
-    whole = table.signature
-    verdict = judge(image, fd, suspects, kind=whole.type, table=whole.table)
+    verdict = judge(image, fd, suspects, table.signature)
     guarded = []
     for region in regions:
         reason = verdict.everything or verdict.partitions.get(region.partition.number, "")

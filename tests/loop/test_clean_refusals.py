@@ -1,4 +1,4 @@
-"""What ``bvz-sparse clean`` leaves alone because no build of the workspace made it."""
+"""``bvz-sparse clean`` leaves alone what no build of the workspace made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What no reader can see: metadata that agrees with itself, and calls blocks of files free."""
+"""Damage that no reader can see: consistent metadata that calls blocks of files free."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def add(path: Path, name: str) -> None:
 
 
 def trusted(path: Path) -> bool:
-    """Whether the reader calls anything free: it raises where it does not trust."""
+    """Return whether the reader finds free space: it raises where it does not trust."""
     with path.open("rb") as file:
         return total(ext.find_free_space(FileMap(file.fileno(), SIZE)).free) > 0
 
 
 def swap_two_bits(path: Path) -> None:
-    """Of the block bitmap: a block of a file becomes free, and a free one does not; the count of
+    """Swap two bits of the block bitmap: a used block becomes free, a free one used; the count of
     both is as it was."""
     bitmap = re.search(r"Group  0: block bitmap at (\d+)", debugfs(path, "stats"))
     blocks = debugfs(path, "blocks early1", write=False).splitlines()[-1].split()

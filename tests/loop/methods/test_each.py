@@ -103,7 +103,7 @@ def test_no_punching_is_refused_by_name(method: str, make: Callable[..., Path]) 
 def test_free_blocks_are_zeros_to_others(
     make: Callable[..., Path], used: tuple[Path, dict[str, bytes]], tmp_path: Path
 ) -> None:
-    """Where they cannot be punched they are written, for the program of whom we know nothing."""
+    """Free blocks that cannot be punched are filled with zeros for external programs."""
     image = make("bindfs")
     with image.open("rb") as file:
         unneeded = survey(file.fileno(), IMAGE).free

@@ -62,8 +62,6 @@ def test_interrupted(
         [*command, "sparsify", "--method", "copy", image],
         stderr=subprocess.PIPE,
         text=True,
-        # a shell lets what it runs in the background ignore it, and so may have let us
-        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         wait_for(pids.exists)
         assert [each.name for each in image.parent.iterdir() if each.name.startswith(".image.")]
@@ -85,7 +83,7 @@ PATIENT = (
 
 
 def gone(pid: str) -> bool:
-    """Whether no process of that number runs, but for one that nobody has asked for its end."""
+    """Return whether no process of that number runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:

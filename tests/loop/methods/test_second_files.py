@@ -93,7 +93,7 @@ def test_no_room_for_a_second_file(
 
 
 def test_room_is_for_what_is_allocated(used: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
-    """Where holes are not told the size of the image says nothing."""
+    """A build filesystem that reports no holes needs room for the allocated bytes only."""
     with mounted("tmpfs", tmp_path, IMAGE) as folder:
         image = folder / "image"
         run("cp", "--sparse=always", used[0], image)
