@@ -1,4 +1,4 @@
-"""Fixtures of small builds: fakes for debootstrap and chroot, and tasks that fail."""
+"""Fixtures of small builds: bootstrap-vz, fakes for debootstrap and chroot, failing tasks."""
 
 from __future__ import annotations
 

@@ -21,7 +21,10 @@ from tests.support.manifests import write
 from tests.support.mounting import run
 from tests.support.small import Failure, nothing_is_left
 
-pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes")]
+pytestmark = [
+    *(pytest.mark.loop, pytest.mark.usefixtures("fakes")),
+    pytest.mark.xdist_group("partition-nodes"),
+]
 
 ROOT = {"filesystem": "ext4", "size": "1GiB"}
 PARTITIONS = {"type": "msdos", "root": ROOT}

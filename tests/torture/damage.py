@@ -82,7 +82,7 @@ class Case(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What the engine did: in words for the table, and where bytes changed, not ``to_zeros``."""
+    """The outcome for the table, the changed ranges, and whether all of them are zeros now."""
 
     outcome: str
     changed: Ranges
@@ -252,7 +252,7 @@ def _deed(path: Path, deed: str) -> str:
 def _judge(
     bases: list[Base], folder: Path, seed: int, changed: tuple[int, Ranges]
 ) -> tuple[int, str]:
-    """How many bytes in use changed, and whose."""
+    """Return how many bytes in use changed, and their owner."""
     number, ranges = changed
     case, path = draw(bases, seed, number), folder / f"before{number}"
     scratch = folder / f"part{number}"

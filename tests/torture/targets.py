@@ -1,4 +1,4 @@
-"""What is fuzzed: each of our parsers, with what it may raise."""
+"""The parsers to fuzz, each with the exceptions that it may raise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parts of the plugin do that need no root, and what they say."""
+"""Parts of the plugin that need no root, and their messages."""
 
 from __future__ import annotations
 

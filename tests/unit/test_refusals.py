@@ -1,4 +1,4 @@
-"""What is refused before anything is created: one clear line, exit 1, nothing left."""
+"""Builds that are refused before anything is created: one clear line, exit 1, nothing left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a block may say, and what is said of all else: the path in the manifest and the remedy."""
+"""Settings of the block: valid ones, and the message for each other, with its path and remedy."""
 
 from __future__ import annotations
 
