@@ -25,9 +25,9 @@ from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image import inspect
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.render.text import ROWS, block_map
+from tests.support.ext import fill, mke2fs
 from tests.support.nobody import as_nobody
 from tests.support.unable import unable
-from tests.tools.test_ext import fill, mke2fs
 
 MIB = 1 << 20
 COMMAND = [sys.executable, "-m", "bootstrapvz_sparse.cli"]

@@ -60,7 +60,7 @@ PENDING_LATE = {
     "plugin/validation.py",
 }
 PENDING_LENGTH = {
-    *("tests/loop/test_small_builds.py", "tests/tools/test_commands.py", "tests/tools/test_ext.py"),
+    *("tests/loop/test_small_builds.py", "tests/tools/test_commands.py"),
     "tests/tools/test_partitions.py",
 }
 
