@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..util import programs
 
 NOT_FOUND, AMBIVALENT = 2, 8  # exit codes
-MBR_ENTRIES, ENTRIES = 446, 64  # bytes of an MBR
+SECTOR = 512
 TINY = 1440 * 1024  # up to here libblkid stops at the first filesystem, as on a floppy disk
 
 
@@ -26,6 +26,9 @@ class Signature(NamedTuple):
     error: str = ""
 
 
+UNKNOWN = Signature()
+
+
 def signature(fd: int, start: int, end: int) -> Signature:
     """Return the signatures between the bytes ``start`` and ``end`` of the open file.
 
@@ -36,12 +39,26 @@ def signature(fd: int, start: int, end: int) -> Signature:
     :raises OSError: the file cannot be read
     """
     first = _probe(fd, start, end)
-    if first.type and first.table == "dos" and not any(os.pread(fd, ENTRIES, start + MBR_ENTRIES)):
-        first = first._replace(table="")  # libblkid 2.38 takes exfat's boot sector for one
+    if first.type and first.table in ("", "dos"):
+        first = first._replace(table=_dos_table(fd, start))
     if end - start > TINY or not first.type or first.ambivalent:
         return first
     others = _probe(fd, start, end, without=first.type)
     return first._replace(ambivalent=others.ambivalent or bool(others.type))
+
+
+def _dos_table(fd: int, start: int) -> str:
+    """Return ``dos`` or ``PMBR`` if the boot sector of a filesystem is a partition table, too.
+
+    libblkid sees none in the boot sectors of FAT and NTFS, and an empty one in that of exFAT. The
+    kernel looks at the entries: Linux, block/partitions/msdos.c.
+    """
+    raw = os.pread(fd, SECTOR, start)
+    entries = [raw[i : i + 16] for i in range(446, 510, 16)]
+    if raw[510:] != b"\x55\xaa" or any(entry[0] & 0x7F for entry in entries):
+        return ""  # boot code; the first byte of an entry is 0 or 0x80
+    kinds = {entry[4] for entry in entries if entry[4] and any(entry[12:])}
+    return "PMBR" if 0xEE in kinds else "dos" if kinds else ""
 
 
 def _probe(fd: int, start: int, end: int, *, without: str = "") -> Signature:

@@ -85,4 +85,4 @@ def judged(image: Path, *parts: Part, dirty: Sequence[str] = ()) -> Verdict:
                     dirty=dict(enumerate(dirty, start=1)).get(number, ""),
                 )
             )
-        return judge(whole, fd, suspects, kind=disk.type, table=disk.table)
+        return judge(whole, fd, suspects, disk)

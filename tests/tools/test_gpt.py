@@ -116,15 +116,33 @@ def _hybrid(image: Path) -> None:
     _set(462, struct.pack("<4xB3xII", 0x83, 2048, 4096))(image)
 
 
+PRIMARY = [
+    (_set(512 + 40, b"\1"), "the primary GPT is damaged: wrong checksum of the header"),
+    (_set(512 + 12, b"\1"), "the primary GPT is damaged: a header of 1 bytes"),
+    (_set(1024 + 40, b"\1"), "the primary GPT is damaged: wrong checksum of the entries"),
+]
+BACKUP = [_set(-512, bytes(8)), _set(-512 - 30 * 512, b"\1")]
+
+
+@pytest.mark.parametrize("change", [*(change for change, _ in PRIMARY), *BACKUP])
+def test_reads_the_good_copy(image: Path, change: Callable[[Path], None]) -> None:
+    whole = _read(image)
+    change(image)
+    assert _read(image) == whole
+
+
+@pytest.mark.parametrize(("change", "reason"), PRIMARY)
+def test_refuses_damage_of_both(image: Path, change: Callable[[Path], None], reason: str) -> None:
+    change(image)
+    BACKUP[0](image)
+    with pytest.raises(UntrustedTable, match=reason):
+        _read(image)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         (_set(512, bytes(8)), "the primary GPT is missing"),
-        (_set(-512, bytes(8)), "the backup GPT is missing"),
-        (_set(512 + 40, b"\1"), "the primary GPT is damaged: wrong checksum of the header"),
-        (_set(512 + 12, b"\1"), "the primary GPT is damaged: a header of 1 bytes"),
-        (_set(1024 + 40, b"\1"), "the primary GPT is damaged: wrong checksum of the entries"),
-        (_set(-512 - 30 * 512, b"\1"), "the backup GPT is damaged: wrong checksum of the entries"),
         (_set(510, bytes(2)), "the protective MBR is missing"),
         (_set(450, b"\x83"), "the MBR has a partition that the GPT has not"),
         (_hybrid, "the MBR has a partition that the GPT has not"),

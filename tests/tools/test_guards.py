@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapvz_sparse.image.gpt import read_gpt
+from bootstrapvz_sparse.image.view import FileMap
+
 from .guarded import LINUX, MIB, ROOT, ROOT_VERITY, Part, blank, gpt, judged, need, place, run
 
 DATA = Part(1 * MIB, 64 * MIB, ROOT)
@@ -80,7 +83,8 @@ def test_sees_hash_tree_behind_filesystem(tmp_path: Path, superblock: bool, algo
     gpt(image, DATA)
     place(image, data, DATA.start)
     verdict = judged(image, DATA)
-    assert verdict.everything == "a dm-verity hash tree lies behind the filesystem of partition 1"
+    assert "hash tree" in verdict.everything
+    assert verdict.everything.endswith("behind the filesystem of partition 1")
     assert verdict.partitions == {1: "bytes behind the filesystem's end are in use"}
 
 
@@ -91,6 +95,15 @@ def test_sees_hash_tree_outside_the_partitions(tmp_path: Path, image: Path) -> N
     assert judged(image, DATA).everything == "a dm-verity hash tree lies outside the partitions"
 
 
+def test_sees_hash_tree_behind_other_data(tmp_path: Path, image: Path) -> None:
+    hashes = blank(tmp_path / "hashes", HASHES.size)
+    _veritysetup(tmp_path / "data", hashes, f"--hash-offset={5 * MIB + 4096}")
+    place(image, hashes, HASHES.start)
+    _write(image, HASHES.start + 4096, b"text that is not random\n" * 200_000)
+    verdict = judged(image, DATA, HASHES._replace(type_code=LINUX))
+    assert verdict.everything == "a dm-verity hash tree lies in partition 2"
+
+
 @pytest.mark.parametrize("system", ["ext4", "xfs", "btrfs", "vfat", "exfat", "f2fs", "swap"])
 def test_sees_bytes_behind_filesystem(tmp_path: Path, system: str) -> None:
     program = "mkswap" if system == "swap" else f"mkfs.{system}"
@@ -98,9 +111,12 @@ def test_sees_bytes_behind_filesystem(tmp_path: Path, system: str) -> None:
     size = 320 * MIB
     image = blank(tmp_path / "disk.raw", size)
     run(program, image)
-    os.truncate(image, size + 1 * MIB)
+    os.truncate(image, size + 4 * MIB)
     assert judged(image) == ("", {})
-    _write(image, size, b"x")
+    with image.open("r+b") as file:  # zeros that are allocated
+        os.pwrite(file.fileno(), bytes(3 * MIB), size)
+    assert judged(image) == ("", {})
+    _write(image, size + 3 * MIB, b"x")
     assert judged(image).partitions == {0: "bytes behind the filesystem's end are in use"}
 
 
@@ -132,11 +148,7 @@ def test_sees_integrity_checksums(tmp_path: Path, image: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "offset", "raw"),
     [
-        (
-            "jfs",
-            32768,
-            b"JFS1" + struct.pack("<IQIHHIHHI", 1, 131072, 4096, 12, 3, 512, 9, 0, 8192),
-        ),
+        ("jfs", 32768, b"JFS1" + struct.pack("<IQIHHIHHI", 1, 2**17, 4096, 12, 3, 512, 9, 0, 8192)),
         ("gfs2", 65536, struct.pack(">IIQIIIIII", 0x01161970, 1, 0, 100, 0, 1801, 1900, 0, 0)),
         ("zfs", 128 << 10, struct.pack("<QQQQQ", 0x00BAB10C, 5000, 100, 7, 1700000000)),
         ("reiserfs", 65536, struct.pack("<12xI28xH6x", 18, 4096) + b"ReIsEr2Fs"),
@@ -171,11 +183,28 @@ def test_sees_drbd_metadata(tmp_path: Path) -> None:
     assert judged(image).partitions == {0: "it is replicated by DRBD"}
 
 
-def test_sees_table_above_whole_filesystem(tmp_path: Path) -> None:
-    image = _ext(tmp_path / "disk.raw", 64 * MIB)
+@pytest.mark.parametrize("system", ["ext4", "xfs", "btrfs", "vfat", "exfat", "ntfs", "swap"])
+def test_sees_table_above_whole_filesystem(tmp_path: Path, system: str) -> None:
+    program = "mkswap" if system == "swap" else f"mkfs.{system}"
+    need(program)
+    image = blank(tmp_path / "disk.raw", 320 * MIB)
+    run(program, *(["--quick", "--force"] if system == "ntfs" else []), image)
     run("sfdisk", "--quiet", "--wipe=never", image, text="label: dos\nstart=2048")
-    verdict = judged(image, Part(1 * MIB, 63 * MIB, "83"))
-    assert verdict.everything == "a partition table (dos) and ext4 both claim the whole image"
+    verdict = judged(image, Part(1 * MIB, 319 * MIB, "83"))
+    assert verdict.everything == f"a partition table (dos) and {system} both claim the whole image"
+
+
+def test_sees_partitioned_array_member(image: Path) -> None:
+    """A mirror of version 1.0 shows its table: md_p.h, struct mdp_superblock_1."""
+    place_of_superblock = (END & ~0xFFF) - 8192
+    raw = bytearray(struct.pack("<IIII", 0xA92B4EFC, 1, 0, 0) + bytes(240))
+    struct.pack_into("<IIQIII", raw, 72, 1, 0, END // 512 - 16, 0, 2, 0)  # level, layout, size, ..
+    struct.pack_into("<QQQ", raw, 128, 0, END // 512 - 16, place_of_superblock // 512)
+    total = sum(struct.unpack("<64I", raw))
+    struct.pack_into("<I", raw, 216, (total & 0xFFFFFFFF) + (total >> 32))  # sb_csum
+    _write(image, place_of_superblock, bytes(raw))
+    expected = "a partition table (PMBR) and linux_raid_member both claim the whole image"
+    assert judged(image, DATA).everything == expected
 
 
 # guests that were not shut down
@@ -219,6 +248,39 @@ def test_sees_filesystem_in_use(
     assert judged(image, guest, swap) == ("", {})
     _patch(image, guest.start + offset, set_bits=set_bits, clear=clear)
     assert judged(image, guest, swap).everything.startswith("partition 1 was copied in use")
+
+
+def test_sees_filesystem_in_use_on_a_mirror(tmp_path: Path) -> None:
+    need("drbdmeta")
+    mirror, swap = Part(1 * MIB, 64 * MIB), Part(65 * MIB, 4 * MIB)
+    made = _ext(tmp_path / "made", 60 * MIB)
+    os.truncate(made, mirror.size)
+    run("drbdmeta", "--force", "0", "v08", made, "internal", "create-md")
+    image = blank(tmp_path / "disk.raw", 70 * MIB)
+    gpt(image, mirror, swap)
+    place(image, made, mirror.start)
+    assert judged(image, mirror, swap) == ("", {1: "it is replicated by DRBD"})
+    _patch(image, mirror.start + 1024 + 0x60, set_bits=4)
+    assert judged(image, mirror, swap).everything.startswith("partition 1 was copied in use")
+
+
+def test_sees_verity_of_systemd_repart(tmp_path: Path) -> None:
+    need("systemd-repart", "veritysetup")
+    for name, kind, verity in (("1", "root", "data"), ("2", "root-verity", "hash")):
+        size = 64 if verity == "data" else 8
+        text = f"Type={kind}\nVerity={verity}\nVerityMatchKey=root\nSizeMinBytes={size}M\n"
+        text += f"SizeMaxBytes={size}M\n" + ("Format=ext4\n" if verity == "data" else "")
+        (tmp_path / f"{name}.conf").write_text(f"[Partition]\n{text}")
+    image = tmp_path / "disk.raw"
+    options = ["--empty=create", "--size=auto", f"--definitions={tmp_path}", "--dry-run=no"]
+    run("systemd-repart", *options, image)
+    with image.open("rb") as file:
+        table = read_gpt(FileMap(file.fileno(), image.stat().st_size))
+    parts = [Part(p.start, p.end - p.start, p.type_code) for p in table.partitions]
+    hashes = next(i for i, part in enumerate(parts, start=1) if part.size == 8 * MIB)
+    assert judged(image, *parts).everything == f"partition {hashes} is of a dm-verity type"
+    untyped = [part._replace(type_code=LINUX) for part in parts]
+    assert judged(image, *untyped).everything == f"partition {hashes} holds a dm-verity hash tree"
 
 
 def test_believes_the_reader_of_a_log(image: Path) -> None:

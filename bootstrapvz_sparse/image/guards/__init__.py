@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from ..blkid import UNKNOWN, Signature
 from ..view import Map
 from . import owners, seals, states
 from .disk import Disk
@@ -49,15 +50,15 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    image: Map, fd: int, suspects: Iterable[Suspect], *, kind: str = "", table: str = ""
+    image: Map, fd: int, suspects: Iterable[Suspect], signature: Signature = UNKNOWN
 ) -> Verdict:
     """Judge the open file ``fd``, whose disk is the map ``image``.
 
-    ``kind`` and ``table`` are the types that blkid(8) reports of the whole image.
+    ``signature`` is what blkid(8) found of the image as a whole.
 
     :raises OSError: the image cannot be read
     """
-    disk = Disk(image, fd, suspects, kind, table)
+    disk = Disk(image, fd, suspects, signature)
     everything = next(filter(None, (guard(disk) for guard in IMAGE_GUARDS)), "")
     partitions = {}
     for suspect in disk.suspects:

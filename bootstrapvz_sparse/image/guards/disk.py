@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterable, Iterator
 
+from ..blkid import Signature
 from ..extents import Range, Ranges, complement, intersection, union
 from ..view import Map
 from .ends import filesystem_end
@@ -14,37 +16,34 @@ from .suspect import Suspect
 CHUNK_SIZE = 1 << 20  # bytes read at once
 ZEROS = bytes(CHUNK_SIZE)
 BLOCK = 4096
-MAX_ZEROS = 64 << 20  # bytes read where no filesystem is, until some are not zero
+VHD_FOOTER = 512  # bytes behind the disk in a vhd of fixed size: the cookie is "conectix"
 
 
 class Disk:
     """An image and everything in it: ``fd`` is the file behind the map ``image``.
 
-    ``kind`` and ``table`` are the signatures of the image as a whole.
+    ``signature`` is that of the image as a whole.
     """
 
     def __init__(
-        self, image: Map, fd: int, suspects: Iterable[Suspect], kind: str = "", table: str = ""
+        self, image: Map, fd: int, suspects: Iterable[Suspect], signature: Signature
     ) -> None:
         self.image, self.fd, self.suspects = image, fd, tuple(suspects)
-        self.kind, self.table = kind, table
-        self._unclaimed: dict[Suspect, bytes] = {}
+        self.signature = signature
 
-    def unclaimed(self, suspect: Suspect) -> bytes:
-        """Return the first block behind the filesystem's end that is not zero, or none.
+    def unclaimed(self, suspect: Suspect) -> Ranges:
+        """Return the ranges of the file with data behind the filesystem's end.
 
-        A suspect without a known content has no filesystem: its first data are returned.
+        A suspect without a known content has no filesystem: all its data are returned.
 
         :raises OSError: the image cannot be read
         """
-        if suspect not in self._unclaimed:
-            end = filesystem_end(suspect)
-            block = b""
-            if end or not suspect.kind:
-                ranges = self.written(suspect.where, end, suspect.where.size)
-                block = self.first_data(ranges, suspect.where.size if end else MAX_ZEROS)
-            self._unclaimed[suspect] = block
-        return self._unclaimed[suspect]
+        end, size = filesystem_end(suspect), suspect.where.size
+        if not end and suspect.kind:
+            return []
+        if suspect.read(size - VHD_FOOTER, 8) == b"conectix":
+            size -= VHD_FOOTER
+        return self.written(suspect.where, end, size)
 
     def written(self, where: Map, start: int, end: int) -> Ranges:
         """Return the ranges of the file that hold data of ``where`` from ``start`` to ``end``."""
@@ -58,23 +57,27 @@ class Disk:
         gaps = intersection(disk, complement(inside, disk[-1][1] if disk else 0))
         return list(_data_within(self.fd, gaps))
 
-    def first_data(self, ranges: Iterable[Range], limit: int = MAX_ZEROS) -> bytes:
-        """Return the first block of the file's ``ranges`` that is not zero, if there is one.
+    def chunks(self, ranges: Iterable[Range], limit: int = sys.maxsize) -> Iterator[bytes]:
+        """Yield what the file has in ``ranges``, from the first block that is not zero.
 
-        Holes are never read, and no more than ``limit`` bytes. Blocks are counted from the start
-        of each range.
+        At most ``limit`` bytes are read.
 
         :raises OSError: the image cannot be read
         """
         for start, end in ranges:
-            for offset in range(start, min(end, start + limit), CHUNK_SIZE):
-                raw = os.pread(self.fd, min(CHUNK_SIZE, end - offset), offset)
-                if raw != ZEROS[: len(raw)]:
+            zeros = True
+            for offset in range(start, end, CHUNK_SIZE):
+                length = min(CHUNK_SIZE, end - offset, limit)
+                limit -= length
+                raw = os.pread(self.fd, length, offset)
+                if zeros and raw != ZEROS[: len(raw)]:
+                    zeros = False
                     first = len(raw) - len(raw.lstrip(b"\0"))
-                    first -= first % BLOCK
-                    return raw[first : first + BLOCK]
-            limit = max(limit - (end - start), 0)
-        return b""
+                    raw = raw[first - first % BLOCK :]
+                if not zeros:
+                    yield raw
+                if not limit:
+                    return
 
 
 def _data_within(fd: int, ranges: Ranges) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from .disk import Disk
 from .ends import filesystem_end
 from .fields import u32
+from .recovery import is_member
 from .suspect import Suspect
 
 MD_MAGIC = 0xA92B4EFC
@@ -34,7 +35,7 @@ def array_member(disk: Disk, suspect: Suspect) -> str:
     Source: md(4), "MD SUPER BLOCK"; Linux, md_p.h: ``MD_SB_MAGIC`` in either byte order, 64 KiB to
     128 KiB before the end (0.90), 8 KiB before it (1.0), at 0 (1.1), at 4 KiB (1.2).
     """
-    if suspect.kind.endswith(("_raid_member", "_raid")):
+    if suspect.kind != "drbd" and is_member(suspect.kind):
         return f"it is a member of an array ({suspect.kind})"
     size = suspect.where.size
     for place in ((size & ~0xFFFF) - 0x10000, (size & ~0xFFF) - 0x2000, 0, 0x1000):
@@ -85,6 +86,6 @@ def behind_filesystem(disk: Disk, suspect: Suspect) -> str:
 
     :raises OSError: the image cannot be read
     """
-    if filesystem_end(suspect) and disk.unclaimed(suspect):
+    if filesystem_end(suspect) and any(disk.chunks(disk.unclaimed(suspect))):
         return "bytes behind the filesystem's end are in use"
     return ""

@@ -19,8 +19,17 @@ def needs_recovery(suspect: Suspect) -> str:
 
     The log of XFS takes a reader: :attr:`Suspect.dirty` holds its answer.
     """
-    check = _CHECKS.get(suspect.kind)
-    return suspect.dirty or (check(suspect) if check else "")
+    if suspect.dirty:
+        return suspect.dirty
+    checks = [_CHECKS[suspect.kind]] if suspect.kind in _CHECKS else []
+    if not suspect.kind or is_member(suspect.kind):  # there may be one beside other signatures
+        checks = list(dict.fromkeys(_CHECKS.values()))
+    return next(filter(None, (check(suspect) for check in checks)), "")
+
+
+def is_member(kind: str) -> bool:
+    """Return True for blkid's types of array members."""
+    return kind == "drbd" or kind.endswith(("_raid_member", "_raid"))
 
 
 def _ext(suspect: Suspect) -> str:
@@ -49,8 +58,8 @@ def _fat(suspect: Suspect) -> str:
     """
     raw = suspect.read(0, 512)
     sector, per_cluster, reserved = u16(raw, 11), raw[13:14], u16(raw, 14)
-    if raw[510:] != b"\x55\xaa" or not sector or per_cluster == b"\0":
-        return ""
+    if raw[510:] != b"\x55\xaa" or not sector or not any(per_cluster) or raw[21] < 0xF0:
+        return ""  # raw[21]: BPB_Media
     roots, fat_16 = u16(raw, 17), u16(raw, 22)
     fat_size = fat_16 or u32(raw, 36)
     sectors = u16(raw, 19) or u32(raw, 32)

@@ -6,6 +6,9 @@ a tree in one partition covers another one, and which one is seldom written anyw
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from ..extents import Ranges
 from .disk import Disk
 from .ends import filesystem_end
 from .fields import u32, u64
@@ -20,9 +23,9 @@ COMPANIONS = {
     "DM_snapshot_cow": "a device-mapper snapshot",
 }
 VERITY_MAGIC = b"verity\0\0"
-DIGEST = 32  # bytes of a slot: SHA-256, or half of SHA-512
+DIGEST, SHA_1 = 32, 20  # bytes of a SHA-256, or half of a SHA-512
 HASH_BLOCKS = (512, 1024, 2048, 4096)
-MIN_DIGESTS = 2
+MAX_READ = 32 << 20  # bytes of data, in each place without a filesystem
 
 
 def verity_type(disk: Disk) -> str:
@@ -62,7 +65,7 @@ def _mapper_metadata(suspect: Suspect) -> str:
     """
     raw = suspect.read(0, 40)
     names = {
-        6142003: "dm-cache metadata",
+        0o6142003: "dm-cache metadata",
         27022010: "dm-thin metadata",
         2126579579: "dm-era metadata",
         0x8AF27F64: "dm-clone metadata",
@@ -87,11 +90,11 @@ def android_boot(disk: Disk) -> str:
 
 
 def hash_tree(disk: Disk) -> str:
-    """Look for dm-verity superblocks and headerless trees where no filesystem is.
+    """Look for dm-verity hash trees where no filesystem is.
 
-    These places are the first data of partitions without a known content, behind the end of each
-    filesystem, and outside the partitions. A superblock may lie at any block there; a headerless
-    tree begins with its root block.
+    These places are partitions without a known content, what lies behind the end of each
+    filesystem, and what lies outside the partitions. A superblock is looked for in the first
+    32 MiB of their data; a headerless tree begins with its root block where data begin.
 
     Source: cryptsetup, ``lib/verity/verity.c``, ``struct verity_sb``: signature; veritysetup(8),
     ``--hash-offset``, ``--no-superblock``.
@@ -99,37 +102,66 @@ def hash_tree(disk: Disk) -> str:
     :raises OSError: the image cannot be read
     """
     for suspect in disk.suspects:
-        if has_tree(disk.unclaimed(suspect)):
+        if tree := _tree_in(disk, disk.unclaimed(suspect)):
             place = "behind the filesystem of" if filesystem_end(suspect) else "in"
-            return f"a dm-verity hash tree lies {place} {suspect}"
-    if any(has_tree(disk.first_data([extent])) for extent in disk.outside()):
-        return "a dm-verity hash tree lies outside the partitions"
+            return f"{tree} {place} {suspect}"
+    tree = _tree_in(disk, disk.outside())
+    return f"{tree} outside the partitions" if tree else ""
+
+
+def _tree_in(disk: Disk, ranges: Ranges) -> str:
+    """Return the beginning of a reason if there is a tree in the file's ``ranges``."""
+    left = MAX_READ
+    for extent in ranges:
+        first = True
+        for chunk in disk.chunks([extent], left):
+            if any(place % 512 == 0 for place in _find(chunk)):
+                return "a dm-verity hash tree lies"
+            if first and is_root_block(chunk[:4096]):
+                return "data like a dm-verity hash tree without a superblock lie"
+            first = False
+        left = max(left - (extent[1] - extent[0]), 0)
     return ""
 
 
-def has_tree(block: bytes) -> bool:
-    """Return True for a dm-verity superblock, and for a block that holds digests only.
+def _find(chunk: bytes) -> Iterator[int]:
+    place = chunk.find(VERITY_MAGIC)
+    while place >= 0:
+        yield place
+        place = chunk.find(VERITY_MAGIC, place + 1)
 
-    A root block is filled with digests from its start and with zeros behind them. Digests of 20
-    bytes take 32 each, or 20 each in version 0 (ChromeOS). Source: Linux, Documentation,
-    admin-guide/device-mapper/verity.rst, "Hash Tree".
+
+def is_root_block(block: bytes) -> bool:
+    """Return True for a block that holds digests only, as the first of a headerless hash tree.
+
+    Digests fill it from its start, with zeros behind them. Those of SHA-1 take 32 bytes each, or
+    20 in version 0 (ChromeOS). Source: Linux, Documentation/admin-guide/device-mapper/verity.rst,
+    "Hash Tree"; drivers/md/dm-verity-target.c, ``hash_per_block_bits``.
     """
-    if any(block.startswith(VERITY_MAGIC, i) for i in range(0, len(block), 512)):
-        return True
     return any(_digests(block[:size]) for size in HASH_BLOCKS if size <= len(block))
 
 
 def _digests(block: bytes) -> bool:
-    """Return True if the block is digests up to its zeros."""
+    """Return True if the block is digests up to its zeros.
+
+    Digests of equal blocks are equal: no two of them are compared.
+    """
     used = block.rstrip(b"\0")
-    slots = [used[i : i + DIGEST] for i in range(0, len(used) - DIGEST + 1, DIGEST)]
-    if len(used) % DIGEST == 20 or len(slots) < MIN_DIGESTS:
-        padded = [used[i : i + DIGEST] for i in range(0, len(used), DIGEST)]
-        if len(padded) >= MIN_DIGESTS and all(_sha_1(slot) for slot in padded):
-            return True
-    # 32 random bytes have 30 values on average, and fewer than 22 once in 10^8
-    return len(slots) >= MIN_DIGESTS and all(len(set(slot)) >= 22 for slot in slots)
+    if len(used) <= DIGEST:  # a root block has two digests at least
+        return False
+    if 8 * sum(byte >= 0x80 for byte in used) < len(used):  # text
+        return False
+    values = [len(set(slot)) for slot in _slots(used, DIGEST)]
+    # 32 random bytes have 30 values on average and all are different in one of 7, as in tables
+    if min(values) >= 22 and (min(values) < DIGEST or len(values) < 16):
+        return True
+    padded = [used[i : i + DIGEST] for i in range(0, len(used), DIGEST)]
+    if all(not any(slot[SHA_1:]) and len(set(slot)) >= 13 for slot in padded):
+        return True
+    # 20 random bytes have 19 values on average
+    values = [len(set(slot)) for slot in _slots(used, SHA_1)]
+    return min(values) >= 13 and (min(values) < SHA_1 or len(values) < 16)
 
 
-def _sha_1(slot: bytes) -> bool:
-    return not any(slot[20:]) and len(set(slot[:20])) >= 14
+def _slots(used: bytes, size: int) -> list[bytes]:
+    return [used[i : i + size] for i in range(0, len(used) - size + 1, size)]

@@ -20,12 +20,18 @@ SUSPENDED = (  # the signatures of libblkid/src/superblocks/swap.c
 
 
 def stacked_table(disk: Disk) -> str:
-    """Report a partition table above a filesystem of the whole disk: one of them is stale.
+    """Report a partition table on a disk that another signature claims: one of them may be stale.
 
-    Source: blkid(8), which reports both TYPE and PTTYPE; isohybrid(1) images have both by intent.
+    Source: blkid(8), which reports both TYPE and PTTYPE. isohybrid(1) images have both by intent,
+    and so has a disk with partitions that is a member of a mirror.
     """
-    if disk.kind and disk.table:
-        return f"a partition table ({disk.table}) and {disk.kind} both claim the whole image"
+    kind, table = disk.signature.type, disk.signature.table
+    if disk.signature.ambivalent:
+        return "several filesystems or partition tables claim the image"
+    if kind and table:
+        return f"a partition table ({table}) and {kind} both claim the whole image"
+    if kind and any(suspect.number for suspect in disk.suspects):
+        return f"{kind} claims the whole image, beside its partition table"
     return ""
 
 
@@ -52,5 +58,6 @@ def running(disk: Disk) -> str:
     """
     for suspect in disk.suspects:
         if reason := needs_recovery(suspect):
-            return f"{suspect} was copied in use ({suspect.kind}: {reason})"
+            kind = suspect.kind or "several signatures"
+            return f"{suspect} was copied in use ({kind}: {reason})"
     return ""
