@@ -58,7 +58,7 @@ LATE = [
 PENDING_ROOMS = set[str]()
 PENDING_LATE = {"plugin/validation.py"}
 PENDING_LENGTH = {
-    *("tests/loop/test_small_builds.py", "tests/tools/test_ext.py"),
+    "tests/loop/test_small_builds.py",
     "tests/tools/test_partitions.py",
 }
 
