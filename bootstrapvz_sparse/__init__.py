@@ -44,4 +44,4 @@ def resolve_rollback_tasks(
     """Add the tasks that undo a failed build."""
     from .plugin.schedule import add_rollback_tasks
 
-    add_rollback_tasks(taskset, counter_task)
+    add_rollback_tasks(taskset, completed, counter_task)

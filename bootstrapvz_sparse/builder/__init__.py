@@ -10,7 +10,8 @@
 - ``failure``    the cause of a failure as text
 """
 
+from ..upstream.loop_partitions import MAPPERS
 from .failure import BuildError
 from .session import Options, build
 
-__all__ = ["BuildError", "Options", "build"]
+__all__ = ["MAPPERS", "BuildError", "Options", "build"]

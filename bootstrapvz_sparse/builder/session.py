@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import upstream
 from ..upstream import loop_partitions
@@ -21,11 +21,13 @@ from ..util import programs
 from ..util.namespace import private_mounts
 from ..util.signals import defer_signals, interrupt_once
 from . import leftovers
-from .console import ConsoleHandler
 from .failure import BuildError, cause
 from .preflight import problems, unsafe_workspace
 from .record import Record
 from .rollback import is_full, roll_back, uninterrupted
+
+if TYPE_CHECKING:
+    from .console import ConsoleHandler
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +127,8 @@ def _logging(options: Options) -> Iterator[tuple[ConsoleHandler, Path | None]]:
     :raises BuildError: the log file cannot be written
     """
     from bootstrapvz.base.log import get_file_handler, get_log_filename
+
+    from .console import ConsoleHandler  # needs rich
 
     root = logging.getLogger()
     console = ConsoleHandler(
@@ -267,6 +271,6 @@ def _pause(info: Any) -> None:
 
 
 def _kept(info: Any) -> str:
-    """Return the line that names the finished image that a later failure left."""
-    kept = getattr(info, "_bootstrapvz_sparse", {}).get("kept")
-    return f"\nthe finished image is kept: {kept}" if kept else ""
+    """Return the line that names the image that a later failure left."""
+    state = getattr(info, "_bootstrapvz_sparse", {}).get("state")
+    return f"\n{state.kept}" if state and state.kept else ""

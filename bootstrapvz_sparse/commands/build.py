@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import builder
-from ..upstream.loop_partitions import MAPPERS
 from .streams import coloured, on_terminal
 
 
@@ -48,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--partition-mapper",
-        choices=MAPPERS,
+        choices=builder.MAPPERS,
         default="auto",
         help="how to map the partitions of the volume: by kpartx, which needs device-mapper, or "
         "with one loop device each (default: %(default)s: kpartx where it works)",

@@ -30,7 +30,7 @@ def each(
     changes: bool = False,
     debug: bool,
 ) -> int:
-    """Do ``work`` on every image, and print the results of those that succeed.
+    """Do ``work`` on every image, whether others fail or not, and print the results.
 
     ``as_json``: print one JSON document, in place of a text each. ``changes``: the work is the
     purpose, and goes on where its results cannot be printed. Return the exit code.

@@ -188,7 +188,7 @@ class _Work(NamedTuple):
         scan = Scan(surveyed, self.progress, proof.digest if proof else None)
         if proof:
             scan(image.fd)
-        if surveyed.allocation.beyond:
+        if surveyed.allocation.beyond or surveyed.allocation.unwritten is None:
             os.ftruncate(image.fd, image.size)  # frees the blocks behind the end
         verified: list[str] = []
         with chosen.apply(job._replace(survey=surveyed, scan=scan)) as result:

@@ -8,11 +8,15 @@ import subprocess
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..util import programs
 from ..util.errors import CheckUnavailable, ProgramMissing
 from . import on_view, unclean
 from .view import Map
 
 NO_VERDICT = (ProgramMissing, CheckUnavailable)  # raised where a checker cannot run
+
+
+CANNOT_START = (126, 127)  # exit statuses of shells and of the dynamic linker
 
 
 class Checker(NamedTuple):
@@ -124,6 +128,8 @@ def check(where: Map, kind: str, fd: int) -> Verdict:
     text, options = checker.retry
     if text and text in result.stderr:
         result = on_view.run(where, fd, program, *options, *arguments, offset=checker.offset)
+    if result.returncode in CANNOT_START:
+        raise CheckUnavailable(f"{program}: {programs.last_line(result.stderr)}")
     verdict = judge(checker, result)
     if reason:
         return Verdict(f"{kind}: {reason}", verdict.findings | {reason})

@@ -6,7 +6,6 @@ On-disk format and names: UEFI Specification, chapter 5.3, "GUID Partition Table
 from __future__ import annotations
 
 import struct
-import uuid
 import zlib
 from typing import NamedTuple
 
@@ -179,9 +178,15 @@ def _partitions(header: _Header, sector: int) -> tuple[GptPartition, ...]:
         if not header.first_usable <= first <= last <= header.last_usable:
             raise UntrustedTable(f"partition {index + 1} lies outside the usable sectors")
         text = name.decode("utf-16-le", errors="replace").partition("\0")[0]
-        code = str(uuid.UUID(bytes_le=type_guid)).upper()
+        code = _guid_text(type_guid)
         found.append(GptPartition(index + 1, first * sector, (last + 1) * sector, code, text))
     return tuple(found)
+
+
+def _guid_text(raw: bytes) -> str:
+    """Return a GUID as text; its first three fields are little-endian."""
+    low, middle, high = struct.unpack("<IHH", raw[:8])
+    return f"{low:08X}-{middle:04X}-{high:04X}-{raw[8:10].hex()}-{raw[10:].hex()}".upper()
 
 
 def _verify_mbr(where: Map, partitions: tuple[GptPartition, ...], sector: int) -> None:

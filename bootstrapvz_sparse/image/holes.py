@@ -10,7 +10,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -133,8 +132,9 @@ def _nameless_file(folder: Path) -> Iterator[int]:
     except OSError as error:
         if error.errno not in (*NOT_SUPPORTED, errno.EISDIR, errno.EINVAL):
             raise
-        fd, name = tempfile.mkstemp(dir=folder)
-        os.unlink(name)
+        path = folder / f".{os.urandom(8).hex()}"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.unlink(path)
     try:
         yield fd
     finally:

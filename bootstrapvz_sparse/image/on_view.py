@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from ..util import loop, programs
 from ..util.errors import CheckUnavailable, ProgramMissing
-from ..util.view_server.pieces import pack
+from ..util.view_server.pieces import SHOWN, pack
 from .view import Map
 
 WAYS = ("namespace", "fusermount3", "loop")  # the best first
@@ -53,10 +53,10 @@ def run(
             except ProgramMissing as missing:
                 reasons.append(f"{way}: {missing}")
                 continue
-            if text := os.pread(reason, 1 << 12, 0).decode(errors="replace"):
-                reasons.append(f"{way}: {text}")
-            else:
+            text = os.pread(reason, 1 << 12, 0).decode(errors="replace")
+            if text == SHOWN:
                 return finished
+            reasons.append(f"{way}: {text or programs.last_line(finished.stderr)}")
     raise CheckUnavailable(f"{program}: cannot show it the filesystem ({'; '.join(reasons)})")
 
 

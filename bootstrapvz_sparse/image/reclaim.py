@@ -42,7 +42,7 @@ def find_free(image: Image, reclaim: str) -> Survey:
     regions = tuple(_checked(image, region) for region in surveyed.regions)
     for region in regions:
         if reclaim != "none" and region.skip_reason and not _to_discard(region, reclaim):
-            image.notes.append(f"{region.partition}: free space is not freed: {region.skip_reason}")
+            image.notes.append(f"{region.partition}: free space left alone: {region.skip_reason}")
     return surveyed._replace(regions=regions)
 
 
@@ -59,7 +59,7 @@ def _checked(image: Image, region: Region) -> Region:
         kind = region.partition.filesystem
         complaint = check(map_of(image.map, region.partition), kind, image.fd).complaint
     except NO_VERDICT as reason:
-        return region.skipped(f"it cannot be checked: {reason}")
+        return region.skipped(f"not checked: {reason}")
     return region.skipped(complaint) if complaint else region
 
 
@@ -70,7 +70,9 @@ def to_discard(surveyed: Survey, reclaim: str) -> tuple[Partition, ...]:
 
 def _to_discard(region: Region, reclaim: str) -> bool:
     kind = KINDS.get(region.partition.filesystem)
-    if reclaim != "discard" or not (kind and kind.discardable) or region.partition.skip_reason:
+    if reclaim != "discard" or not (kind and kind.discardable):
+        return False
+    if region.guarded or region.partition.skip_reason:
         return False
     return not region.skip_reason or kind.reader is None
 
@@ -95,7 +97,7 @@ def discard_free(image: Image, surveyed: Survey, reclaim: str, can: Capabilities
                 raise Unsupported("the build filesystem cannot punch holes into files")
             discard(image, partition)
         except (Unsupported, ProgramMissing, CheckUnavailable) as reason:
-            image.notes.append(f"{partition}: free space is not freed: {reason}")
+            image.notes.append(f"{partition}: free space left alone: {reason}")
     os.fsync(image.fd)
     return _without_free_space(surveyed._replace(allocation=allocation(image.fd, image.size)))
 

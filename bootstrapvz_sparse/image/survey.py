@@ -28,13 +28,14 @@ class Region(NamedTuple):
     """A partition and the free space of its filesystem.
 
     ``skip_reason``: why nothing in it counts as free; "" if that is not so. ``needs_recovery``:
-    the filesystem was not unmounted.
+    the filesystem was not unmounted. ``guarded``: others than the filesystem need its bytes.
     """
 
     partition: Partition
     free_space: FreeSpace = FreeSpace()
     skip_reason: str = ""
     needs_recovery: bool = False
+    guarded: bool = False
 
     def skipped(self, reason: str) -> Region:
         """Return the region without free space, for ``reason``."""
@@ -132,13 +133,18 @@ def _guarded(image: Map, fd: int, table: Table, regions: list[Region]) -> list[R
     """Return the regions without the free space that others than the filesystem may need."""
     suspects = [_suspect(image, region) for region in regions]
     verdict = judge(image, fd, suspects, table.signature)
-    return [
-        region.skipped(reason)
-        if not region.skip_reason
-        and (reason := verdict.everything or verdict.partitions.get(region.partition.number, ""))
-        else region
-        for region in regions
-    ]
+    guarded = []
+    for region in regions:
+        reason = verdict.everything or verdict.partitions.get(region.partition.number, "")
+        if reason:
+            region = Region(
+                region.partition,
+                skip_reason=region.skip_reason or reason,
+                needs_recovery=region.needs_recovery,
+                guarded=True,
+            )
+        guarded.append(region)
+    return guarded
 
 
 def _suspect(image: Map, region: Region) -> Suspect:

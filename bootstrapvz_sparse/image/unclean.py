@@ -78,7 +78,10 @@ def vfat(where: Map) -> str | None:
 
 
 def exfat(where: Map) -> str | None:
-    """Read the boot sector. Source: Microsoft, exFAT file system specification, section 3.1."""
+    """Read the boot sector, and whether the bitmap calls a file of the system free.
+
+    Source: Microsoft, exFAT file system specification, sections 3.1, 4 and 7.
+    """
     raw = where.read(0, 512)
     (flags,) = struct.unpack_from("<H", raw, 106)  # VolumeFlags
     if raw[3:11] != b"EXFAT   ":  # FileSystemName
@@ -89,4 +92,39 @@ def exfat(where: Map) -> str | None:
         return "a read or write of it failed"
     if flags & 1 or raw[110] != 1:  # ActiveFat, NumberOfFats
         return "it has a second FAT"
-    return None
+    return None if _exfat_marks_its_own(where, raw) else "its bitmap is damaged"
+
+
+def _exfat_marks_its_own(where: Map, boot: bytes) -> bool:
+    """Return whether the bitmap has the clusters of the root directory, of itself and Upcase."""
+    # FatOffset, ClusterHeapOffset, ClusterCount, FirstClusterOfRootDirectory
+    (fat,) = struct.unpack_from("<I", boot, 80)
+    heap, count, root = struct.unpack_from("<3I", boot, 88)
+    sector, cluster = 1 << boot[108], 1 << boot[108] + boot[109]
+
+    def chain(first: int) -> list[int]:
+        clusters: dict[int, None] = {}
+        while 2 <= first < count + 2 and first not in clusters:
+            clusters[first] = None
+            (first,) = struct.unpack("<I", where.read(fat * sector + 4 * first, 4))
+        return list(clusters)
+
+    def content(clusters: list[int]) -> bytes:
+        return b"".join(
+            where.read(heap * sector + (number - 2) * cluster, cluster) for number in clusters
+        )
+
+    used, bitmap = chain(root), b""
+    directory = content(used)
+    for start in range(0, len(directory), 32):
+        kind, first = struct.unpack_from("<B19xI", directory, start)
+        if kind == 0:  # the end
+            break
+        if kind in (0x81, 0x82):  # Allocation Bitmap, Upcase Table
+            clusters = chain(first)
+            used += clusters
+            bitmap = content(clusters) if kind == 0x81 else bitmap
+    indexes = [number - 2 for number in used]
+    return max(indexes, default=0) < 8 * len(bitmap) and all(
+        bitmap[index // 8] >> index % 8 & 1 for index in indexes
+    )

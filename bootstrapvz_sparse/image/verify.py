@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,6 +21,8 @@ class Digest:
     """The SHA-256 of everything that was read, in order."""
 
     def __init__(self) -> None:
+        import hashlib  # loads OpenSSL, and only verification needs it
+
         self._hash = hashlib.sha256()
         self.update = self._hash.update
 

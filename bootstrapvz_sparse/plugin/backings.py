@@ -1,4 +1,4 @@
-"""What can be done about each kind of volume that bootstrap-vz builds on."""
+"""The settings that each kind of volume supports."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ..image.methods import METHODS
 
 
 class Backing(NamedTuple):
-    """The values of ``reclaim`` and ``sparsify`` that a backing can do.
+    """The values of ``reclaim`` and ``sparsify`` that a backing supports.
 
-    ``format``: what QEMU calls its files where they are not the bytes of the disk.
-    ``loop``: it is attached as a loop device, which passes discarded blocks on to the file.
+    ``format``: QEMU's name of its file format, where the file is not raw.
+    ``loop``: it is attached as a loop device, which passes discards on to the file.
     """
 
     reclaim: tuple[str, ...]
@@ -20,15 +20,15 @@ class Backing(NamedTuple):
     loop: bool = False
 
 
-# qemu-nbd attaches them, and ignores what is discarded
+# qemu-nbd attaches them, and ignores discards
 _CONVERTED = ("auto", "metadata", "zerofree", "none"), ("auto", "qemu-img", "none")
 _RAW = Backing(("auto", "metadata", "discard", "zerofree", "none"), ("auto", *METHODS), loop=True)
 
-# In the words of a manifest. folder, ebs and lvm are no files of a disk.
+# By the names in a manifest; folder, ebs and lvm are not image files.
 BACKINGS = {
     "raw": _RAW,
     "s3": _RAW,
-    # of a fixed size: the bytes of the disk, and a footer behind them
+    # of fixed size: a raw disk with a footer
     "vhd": Backing(_CONVERTED[0], _RAW.sparsify),
     "vdi": Backing(*_CONVERTED, format="vdi"),
     "vmdk": Backing(*_CONVERTED, format="vmdk"),

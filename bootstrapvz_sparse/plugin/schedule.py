@@ -1,4 +1,4 @@
-"""Which tasks join a build, and which they replace."""
+"""The tasks that the plugin adds to a build, and those that they replace."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .settings import Settings
 from .tasks import (
     create,
     host,
+    keep,
     ledger,
     limit,
     move,
@@ -26,7 +27,7 @@ from .tasks import (
 
 
 def add_tasks(taskset: set[Any], manifest: Any) -> None:
-    """Put our tasks into ``taskset``, and take out those that they replace."""
+    """Add the plugin's tasks to ``taskset`` and remove those that they replace."""
     settings = Settings.of(manifest.plugins)
     backing = BACKINGS[manifest.volume["backing"]]
     scheduled = _scheduled_without_us(taskset, manifest)
@@ -59,10 +60,10 @@ def add_tasks(taskset: set[Any], manifest: Any) -> None:
 
 
 def _scheduled_without_us(taskset: set[Any], manifest: Any) -> set[Any]:
-    """The tasks that there would be without us.
+    """Return the tasks of the build without this plugin.
 
-    Plugins are asked in the order of their keys in the manifest. One that comes after us may take
-    out a task that we replace, as ``prebootstrapped`` and ``vagrant`` do: so ask it now.
+    bootstrap-vz asks plugins in the order of their keys in the manifest. A later one may remove a
+    task that we replace, as ``prebootstrapped`` and ``vagrant`` do, so it is asked now.
     """
     scheduled = set(taskset)
     names = [plugin.__name__ for plugin in manifest.modules["plugins"]]
@@ -73,9 +74,20 @@ def _scheduled_without_us(taskset: set[Any], manifest: Any) -> set[Any]:
 
 
 def add_rollback_tasks(
-    taskset: set[Any], counter_task: Callable[[set[Any], Any, Any], None]
+    taskset: set[Any],
+    completed: list[Any],
+    counter_task: Callable[[set[Any], Any, Any], None],
 ) -> None:
-    """Undo what nobody else knows of; what is bound is unmounted with the root."""
+    """Add the tasks that undo ours; bound folders are unmounted with the root.
+
+    A finished image is never deleted because a later step fails.
+    """
     counter_task(taskset, create.CreateSparse, volume.Delete)
     counter_task(taskset, scratch.Bind, scratch.Delete)
-    counter_task(taskset, tarball.CreateTarball, tarball.Delete)
+    if not keep.is_wanted():
+        counter_task(taskset, tarball.CreateTarball, tarball.Delete)
+    elif tarball.CreateTarball in completed:
+        taskset.add(keep.KeepTarball)
+    elif volume.Detach in completed and volume.Delete not in completed:
+        taskset.discard(volume.Delete)
+        taskset.add(keep.KeepImage)

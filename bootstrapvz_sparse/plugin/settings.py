@@ -12,11 +12,11 @@ from ..util.text import parse_size
 
 @dataclass(frozen=True)
 class Settings:
-    """What the manifest asks for; ``manifest-schema.yml`` tells what each key means.
+    """The settings of a manifest; ``manifest-schema.yml`` describes each key.
 
-    The names and defaults are those of the block: an absent key has the default. Sizes are in
-    bytes, None where there is no limit; ``scratch`` are folders of the image, without the slash
-    that they begin with; ``sparsify_command`` is a program and its arguments.
+    Names and defaults are those of the block. Sizes are in bytes, None where there is no limit;
+    ``scratch`` are folders of the image without the leading slash; ``sparsify_command`` is a
+    program and its arguments.
     """
 
     reclaim: str = "auto"
@@ -33,9 +33,9 @@ class Settings:
 
     @classmethod
     def of(cls, plugins: Mapping[str, Mapping[str, Any]]) -> Settings:
-        """Read the validated ``plugins`` section of a manifest.
+        """Return the settings in the validated ``plugins`` section of a manifest.
 
-        :raises ValueError: quotes in ``sparsify_command`` are not closed
+        :raises ValueError: a quote in ``sparsify_command`` is not closed
         """
         values = dict(plugins["sparse"])
         if "sparsify_command" in values:

@@ -1,4 +1,4 @@
-"""Whether a manifest asks the plugin for what it can do."""
+"""Check the settings of a manifest against each other and against its volume."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .settings import Settings
 
 SCHEMA = Path(__file__).with_name("manifest-schema.yml")
 BLOCK = ["plugins", "sparse"]
-PUNCHING = ("auto", "punch", "reflink", "none")  # methods that make each hole themselves
+PUNCHING = ("auto", "punch", "reflink", "none")  # values of sparsify that honour min_hole
 
-# Links, mounts of the kernel, and what debootstrap makes links of.
+# Mount points of the kernel, symbolic links, and folders that debootstrap turns into links.
 NO_SCRATCH = ("bin", "dev", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys",
               "var/lock", "var/run")  # fmt: skip
 
-# What is wrong, and the path of it in the manifest.
+# A message, and the path of the setting in the manifest.
 Problem = tuple[str, list[Any]]
 
 
 def validate(data: dict[str, Any], error: Callable[[str, list[Any]], None]) -> None:
-    """Report by ``error`` the first thing in the manifest that cannot be done."""
+    """Report the first invalid setting of the manifest by ``error``."""
     for problem in _violations(data):
         error(*problem)
     for problem in _contradictions(data):
@@ -30,7 +30,7 @@ def validate(data: dict[str, Any], error: Callable[[str, list[Any]], None]) -> N
 
 
 def _violations(data: dict[str, Any]) -> Iterator[Problem]:
-    """What the schema does not allow."""
+    """Yield the violations of the schema."""
     import yaml
     from jsonschema import Draft4Validator
 
@@ -40,53 +40,54 @@ def _violations(data: dict[str, Any]) -> Iterator[Problem]:
         if violation.validator == "additionalProperties":
             known = violation.schema["properties"]
             unknown = next(key for key in violation.instance if key not in known)
-            yield f"unknown key, known are: {', '.join(known)}", [*path, unknown]
+            yield f"unknown key (known keys: {', '.join(known)})", [*path, unknown]
         elif "expected" in violation.schema:
-            yield f"{violation.instance!r} is not {violation.schema['expected']}", path
+            yield f"expected {violation.schema['expected']}, got {violation.instance!r}", path
         else:
             yield violation.message, path
 
 
 def _contradictions(data: dict[str, Any]) -> Iterator[Problem]:
-    """What is right by itself and cannot be done together."""
+    """Yield settings that are valid by themselves and contradict others."""
     name = data["volume"].get("backing")
     backing = BACKINGS.get(name)
     if backing is None:
-        able = ", ".join(BACKINGS)
-        reason = f"the sparse plugin works on image files ({able}): drop it, {name} is none"
-        yield reason, ["volume", "backing"]
+        supported = ", ".join(BACKINGS)
+        reason = f"the sparse plugin needs a file-backed volume ({supported})"
+        yield f"{reason}; remove it to build on {name}", ["volume", "backing"]
         return
     try:
         settings = Settings.of(data["plugins"])
     except ValueError as reason:
         yield str(reason).lower(), [*BLOCK, "sparsify_command"]
         return
-    yield from _unable(name, backing, settings)
+    yield from _unsupported(name, backing, settings)
     yield from _without_effect(data["volume"]["partitions"], backing, settings)
     for path in (["tarball"], ["limit", "tarball"]):
         if data["provider"]["name"] != "gce" and path[-1] in _at(data, path[:-1]):
-            yield "only the provider gce makes a tarball here: drop it", [*BLOCK, *path]
+            yield "only the provider gce makes a tarball; remove this setting", [*BLOCK, *path]
     yield from _scratch(settings)
     yield from _minimize_size(data["plugins"].get("minimize_size"))
 
 
 def _at(data: dict[str, Any], path: list[str]) -> dict[str, Any]:
-    """The part of the block below ``path``."""
+    """Return the part of the block below ``path``."""
     part: dict[str, Any] = data["plugins"]["sparse"]
     for key in path:
         part = part.get(key, {})
     return part
 
 
-def _unable(name: str, backing: Backing, settings: Settings) -> Iterator[Problem]:
+def _unsupported(name: str, backing: Backing, settings: Settings) -> Iterator[Problem]:
+    """Yield the settings that the backing does not support."""
     for key in ("reclaim", "sparsify"):
-        able, asked = getattr(backing, key), getattr(settings, key)
-        if asked not in able:
-            reason = f"{asked} cannot be done on a {name} volume; what can: {', '.join(able)}"
+        supported, value = getattr(backing, key), getattr(settings, key)
+        if value not in supported:
+            reason = f"{value} is not supported on {name} volumes (use {', '.join(supported)})"
             yield reason, [*BLOCK, key]
     if backing.format and settings.reclaim == "metadata" and settings.sparsify == "none":
         yield (
-            f"the metadata of a {name} volume is read while it is converted: drop sparsify: none",
+            f"the metadata of {name} volumes is read during conversion; remove sparsify: none",
             [*BLOCK, "reclaim"],
         )
 
@@ -94,41 +95,43 @@ def _unable(name: str, backing: Backing, settings: Settings) -> Iterator[Problem
 def _without_effect(
     partitions: dict[str, Any], backing: Backing, settings: Settings
 ) -> Iterator[Problem]:
+    """Yield the settings that would have no effect."""
     if settings.sparsify == "command" and not settings.sparsify_command:
-        yield "sparsify: command needs a program: sparsify_command: PROGRAM", [*BLOCK, "sparsify"]
+        yield "command needs a program (add sparsify_command: PROGRAM)", [*BLOCK, "sparsify"]
     if settings.sparsify_command and settings.sparsify != "command":
-        reason = "it is for sparsify: command alone: add that, or drop it"
+        reason = "only used with sparsify: command; add that or remove this setting"
         yield reason, [*BLOCK, "sparsify_command"]
     if settings.min_hole and (backing.format or settings.sparsify not in PUNCHING):
-        able = ", ".join(PUNCHING)
+        supported = ", ".join(PUNCHING)
         yield (
-            f"it is for raw volumes with sparsify {able}: others choose their holes",
+            f"only used on raw volumes with sparsify {supported}; remove this setting",
             [*BLOCK, "min_hole"],
         )
     kinds = [p.get("filesystem", "") for p in partitions.values() if isinstance(p, dict)]
     if settings.reclaim == "zerofree" and not any(kind.startswith("ext") for kind in kinds):
-        reason = "zerofree is for ext2, ext3 and ext4, and there is none: use auto"
+        reason = "zerofree needs an ext2, ext3 or ext4 partition; use auto"
         yield reason, [*BLOCK, "reclaim"]
 
 
 def _scratch(settings: Settings) -> Iterator[Problem]:
+    """Yield the folders that cannot be bound."""
     for index, folder in enumerate(settings.scratch):
         path = [*BLOCK, "scratch", index]
         parts = folder.split("/")
         if not folder or {"", ".", ".."} & set(parts):
-            yield f"'/{folder}' is not a folder of the image: write it in full, as /var/tmp", path
+            yield f"'/{folder}' is not a plain absolute path (example: /var/tmp)", path
         if any(f"{folder}/".startswith(f"{other}/") for other in NO_SCRATCH):
-            yield f"'/{folder}' cannot be bound, it is the kernel's or a link: drop it", path
+            yield f"'/{folder}' belongs to the kernel or is a symbolic link; remove it", path
         for other in settings.scratch[:index]:
             if f"{folder}/".startswith(f"{other}/") or f"{other}/".startswith(f"{folder}/"):
-                yield f"'/{folder}' and '/{other}' are in each other: drop one", path
+                yield f"'/{folder}' and '/{other}' overlap; remove one of them", path
 
 
 def _minimize_size(block: Any) -> Iterator[Problem]:
-    """The two settings of that plugin that work on the volume when it is ours."""
+    """Yield the settings of ``minimize_size`` that process the volume a second time."""
     for key, ours in (("zerofree", "reclaim"), ("shrink", "sparsify")):
         if isinstance(block, dict) and block.get(key):
             yield (
-                f"plugins.sparse.{ours} does this, and asks first whether it is safe: drop {key}",
+                f"plugins.sparse.{ours} does the same, with checks; remove {key}",
                 ["plugins", "minimize_size", key],
             )

@@ -55,7 +55,7 @@ def inspections_page(plans: Sequence[Plan]) -> Element:
 
 
 def ledger_page(ledger: Ledger, name: str) -> Element:
-    """Return a page on a build; ``name`` is that of the image."""
+    """Return a page on the build of the image ``name``."""
     page, body = _page(f"The build of {name}")
     element(body, "h1", name)
     body.append(chart(ledger, name))

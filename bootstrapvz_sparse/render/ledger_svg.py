@@ -23,11 +23,11 @@ LEFT, RIGHT = 176, 596  # of the bars
 ON_DISK, TIME = 690, WIDTH - MARGIN  # right ends of the columns of figures
 ROW, BAR = 34, 22  # pixels from bar to bar, and of a bar
 DASHES = {"allocated": "6 4", "tarball": "2 3"}  # of the line of each limit
-PACKED = "packed"  # the stage whose sizes are those of the tarball
+PACKED = "packed"  # the stage with the sizes of the tarball
 
 
 def chart(ledger: Ledger, name: str, prefix: str = "") -> Element:
-    """Return the SVG of a ledger; ``name`` is that of the image, ``prefix`` begins the ids."""
+    """Return the SVG of the ledger of the image ``name``; ``prefix`` begins its ids."""
     stages = "; ".join(f"{e.stage} {human(_size(e))}, {e.seconds:.1f} s" for e in ledger.entries)
     extras = [f"peak {human(ledger.peak)}"] if ledger.peak is not None else []
     extras += [f"limit {human(n)} {LIMITS[k]}" for k, n in ledger.limits.items() if n is not None]

@@ -23,9 +23,9 @@ LIMITS = {"allocated": "for the image, on disk", "tarball": "for the size of the
 
 
 def report_text(report: Report) -> str:
-    """Return the result of sparsifying an image: a line, then what was verified, and notes."""
+    """Return the result of sparsifying an image: a line, then proofs and notes."""
     sizes = f"{human(report.before)} -> {human(report.after)} on disk"
-    freed = human(max(report.before - report.after, 0))
+    freed = human(report.freed)
     if report.method:
         line = f"freed {freed} ({sizes}, {report.method}, {report.seconds:.1f} s)"
     else:
@@ -58,7 +58,7 @@ def tarball_text(path: Path, tarball: Tarball) -> str:
 
 
 def ledger_text(ledger: Ledger) -> str:
-    """Return the stages of a build as a table, then what was verified, and notes."""
+    """Return the stages of a build as a table, then proofs and notes."""
     rows = [("stage", "file size", "on disk", "time", "")]
     rows += [
         (e.stage, human(e.apparent), human(e.allocated), f"{e.seconds:.1f} s", e.method)
@@ -70,8 +70,8 @@ def ledger_text(ledger: Ledger) -> str:
         if limit is not None:
             rows.append(("limit", "", human(limit), "", LIMITS[kind]))
     lines = [
-        printable(f"{stage:<12}{size:>12}{on_disk:>14}{time:>10}  {remark}".rstrip())
-        for stage, size, on_disk, time, remark in rows
+        printable(f"{stage:<12}{size:>12}{on_disk:>14}{time:>10}  {detail}".rstrip())
+        for stage, size, on_disk, time, detail in rows
     ]
     if ledger.entries:
         lines.append("on disk: the space that the file occupies; the rest of its size is holes")

@@ -204,8 +204,9 @@ def _backing(volume: Any) -> str:
 
 def _make_node(name: str, device: str) -> Path:
     """Make a second node of ``device`` in ``NODES``."""
-    NODES.mkdir(exist_ok=True)
-    node = NODES / name
-    status = os.stat(device)
-    os.mknod(node, status.st_mode, status.st_rdev)
-    return node
+    node, status = NODES / name, os.stat(device)
+    while True:
+        NODES.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another build removed the empty folder
+            os.mknod(node, status.st_mode, status.st_rdev)
+            return node

@@ -152,7 +152,7 @@ def _status(device: str, number: str) -> Status | None:
 
 
 def _is_file(path: bytes, status: Status | None) -> bool:
-    """Return whether the file at ``path`` is that of ``status``, or exists where that is None."""
+    """Return whether ``path`` leads to the file of ``status``, or, without a status, to any."""
     try:
         there = os.stat(path)
     except OSError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -145,7 +144,7 @@ def _temporaries_of(name: str, folder: Path) -> list[Path]:
 def _created(path: Path, create: Callable[[Path], int]) -> Iterator[Temporary]:
     """Create a temporary, locked and marked; remove it afterwards if it still has its name."""
     while True:
-        name = path.parent / f"{_start(path.name)}{secrets.token_hex(RANDOM_DIGITS // 2)}{SUFFIX}"
+        name = path.parent / f"{_start(path.name)}{os.urandom(RANDOM_DIGITS // 2).hex()}{SUFFIX}"
         fd, ours = -1, True
         try:  # an interruption can come between any two lines
             try:

@@ -51,7 +51,7 @@ class Build:
         self.replaced = [task for task in _scheduled(data) if task not in self.tasks]
 
     def edges(self) -> Iterator[tuple[Any, Any]]:
-        """What of ours goes before what, and what before ours, where a task says so."""
+        """Yield pairs of tasks, the earlier first; one is ours and names the other."""
         for task in self.ours:
             yield from ((other, task) for other in task.predecessors if other in self.tasks)
             for other in task.successors:
@@ -94,7 +94,7 @@ def _node(task: Any, style: str = "") -> str:
 
 
 def _needed(edges: set[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Those of ``edges`` that do not follow from two others."""
+    """Return the ``edges`` that do not follow from two others."""
     follow = {(a, d) for a, b in edges for c, d in edges if b is c}
     return sorted(edges - follow, key=lambda edge: [name(task) for task in edge])
 
@@ -146,19 +146,21 @@ class TaskGraph(SphinxDirective):
         return [figure_wrapper(self, node, node["alt"])]
 
 
-def repair_rows() -> Iterator[tuple[str, str, str]]:
-    """Modules of bootstrap-vz, name of the repair, what breaks without it."""
+def repair_rows() -> Iterator[tuple[str, ...]]:
+    """Yield modules of bootstrap-vz, the repair, its reason, and whether the fork needs it."""
     modules: dict[Any, list[str]] = {}
-    for (module, _), function in registry.REPAIRS.items():
-        modules.setdefault(function, []).append(f"`{module.removeprefix('bootstrapvz.')}`")
-    for function, names in sorted(modules.items(), key=lambda item: item[1]):
+    for (module, _), repair in registry.REPAIRS.items():
+        modules.setdefault(repair, []).append(f"`{module.removeprefix('bootstrapvz.')}`")
+    for (function, fork_too), names in sorted(modules.items(), key=lambda item: item[1]):
         assert function.__doc__, function
-        yield ", ".join(names), f"`{function.__name__}`", " ".join(function.__doc__.split())
+        line = " ".join(function.__doc__.partition("\n\n")[0].split())
+        yield ", ".join(names), f"`{function.__name__}`", line, "yes" if fork_too else ""
 
 
 class Repairs(Markdown):
     def text(self) -> str:
-        lines = ["| module | repair | what breaks without it |", "|---|---|---|"]
+        lines = ["| module | repair | what it does: what breaks without it | maintained too |"]
+        lines += ["|---|---|---|---|"]
         lines += [f"| {' | '.join(row)} |" for row in repair_rows()]
         lines += ["", "Text that is replaced before a module is read:", ""]
         lines += ["| file | what stood there | what stands there now |", "|---|---|---|"]

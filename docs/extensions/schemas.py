@@ -76,7 +76,7 @@ def one_line(value: Any) -> str:
 
 
 def values(schema: Schema) -> str:
-    """What may stand there."""
+    """Return the allowed values."""
     if "enum" in schema:
         return ", ".join(f"`{one_line(value)}`" for value in schema["enum"])
     if "oneOf" in schema:
@@ -128,7 +128,7 @@ def example(dotted: str, value: Any) -> str:
 
 
 def about(name: str, schema: Schema) -> str:
-    """What there is to be said of a key."""
+    """Return the description of a key."""
     lines = [f"**{schema['title']}.**", ""]
     lines += [f"Values: {values(schema)}. Default: {default(schema)}.", "", schema["description"]]
     for value in schema["examples"]:

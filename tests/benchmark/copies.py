@@ -82,7 +82,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def _copy_data(source: int, target: int, start: int, end: int) -> None:
-    """By read and write: copy_file_range(2) shares blocks on some filesystems."""
+    """Copy by read and write: copy_file_range(2) shares blocks on some filesystems."""
     buffer = memoryview(bytearray(4 * MIB))
     while start < end:
         count = os.preadv(source, [buffer[: end - start]], start)

@@ -1,4 +1,4 @@
-"""What is expected of ours, and whether it is so."""
+"""The goals of the benchmark, and whether they are reached."""
 
 from __future__ import annotations
 

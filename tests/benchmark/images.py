@@ -29,7 +29,7 @@ class Image:
     large: bool = False  # ext4 files end below 16 TiB
 
     def place(self, folder: Path) -> Path:
-        """Where it and its copies lie."""
+        """Return the folder of the image and its copies."""
         return folder / LARGE if self.large else folder
 
     def path(self, folder: Path) -> Path:

@@ -26,7 +26,7 @@ def run(
     watch: Callable[[], None] | None = None,
     patience: float = math.inf,
 ) -> str:
-    """What ``command`` prints, with ``script`` as its input; ``watch`` is called 10 x a second.
+    """Return the output of ``command`` for the input ``script``; call ``watch`` 10 times a second.
 
     :raises Failed: it is not installed, its exit code is not 0, or it takes more than
         ``patience`` seconds (looked at only where there is a ``watch``)

@@ -48,7 +48,7 @@ class Results:
         return max(values, default=None)
 
     def ratio(self, first: tuple[str, str], second: tuple[str, str]) -> float | None:
-        """How many times as long the first took: the median over the rounds that both ran in."""
+        """Return the time of the first by that of the second: the median over their rounds."""
         ours, theirs = self.runs.get(first, {}), self.runs.get(second, {})
         ratios = [ours[number].seconds / theirs[number].seconds for number in ours.keys() & theirs]
         return statistics.median(ratios) if ratios else None

@@ -22,7 +22,7 @@ extents   of the image file on its own filesystem"""
 
 
 def table(image: Image, results: Results) -> str:
-    """Of all ways that ran on ``image``."""
+    """Return the table of all ways that ran on ``image``."""
     rows = [_row(image.name, way.name, results) for way in WAYS]
     lines = [HEAD, *filter(None, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]

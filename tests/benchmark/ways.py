@@ -41,7 +41,7 @@ class Way:
     together: int = 1  # copies of the image, each by a process of its own unless it takes EVERY
 
     def lack(self) -> str:
-        """What it needs and is not here; nothing if it can run."""
+        """Return the reason why it cannot run; "" if it can."""
         if self.mounts and os.geteuid() != 0:
             return "mount needs root: sudo make bench"
         missing = {command[0] for command in self.commands if shutil.which(command[0]) is None}

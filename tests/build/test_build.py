@@ -197,7 +197,7 @@ class Background(subprocess.Popen[bytes]):
         )
 
     def until(self, text: str | None, timeout: float) -> str:
-        """What it says from now on, up to and with ``text``; None: until it has no more to say."""
+        """Return the messages from now on, up to and with ``text``; None: until it ends."""
         assert self.stderr
         said = ""
         deadline = time.monotonic() + timeout

@@ -71,7 +71,7 @@ def _file(path: Path, name: Path) -> File:
 
 
 def differences(first: dict[str, File], second: dict[str, File]) -> list[str]:
-    """What differs between two images, a line for each file."""
+    """Return the differences of two images, a line for each file."""
     return [
         f"{path}: {first.get(path)} and {second.get(path)}"
         for path in sorted({*first, *second})

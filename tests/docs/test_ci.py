@@ -78,7 +78,7 @@ def steps(service: str, manifest: str) -> Iterator[Step]:
 
 
 def kept(service: str, folder: Path, manifest: str) -> set[str]:
-    """What is there of what the recipe keeps, when the build has ended."""
+    """Return the names of the files that the recipe keeps after a build."""
     if service == "github.yml":
         uploads = [s["with"]["path"] for s in recipe(service)["jobs"]["build"]["steps"]
                    if s.get("uses", "").startswith("actions/upload-artifact@")]  # fmt: skip
@@ -143,7 +143,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("service", SCHEMAS)
 def test_schema(service: str) -> None:
-    """By the schema that check-jsonschema brings along."""
+    """The recipe is valid by the schema that check-jsonschema brings along."""
     schema = f"vendor.{SCHEMAS[service]}"
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, CI / service]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -166,6 +166,7 @@ def test_manifest(path: Path) -> None:
 
 
 @pytest.mark.loop
+@pytest.mark.xdist_group("recipes")
 @pytest.mark.parametrize(
     ("service", "manifest", "changes"),
     [
@@ -196,6 +197,8 @@ def test_steps(
 
 
 @pytest.mark.build
+@pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_real_build(house: Path, tmp_path: Path) -> None:
     """A Debian, by the recipe for GitHub; the smallest, since only the steps matter here."""
     place(

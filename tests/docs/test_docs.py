@@ -24,6 +24,8 @@ from bootstrapvz_sparse.upstream import registry
 from tests.docs.pages import DOCS
 from tests.support.unable import unable
 
+pytestmark = pytest.mark.xdist_group("pages")
+
 NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_argparse_cli")
 
 
@@ -45,7 +47,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def text(page: Path) -> str:
-    """What a page says, without its tags."""
+    """Return the text of a page without its tags."""
     return html.unescape(re.sub(r"<[^>]+>", "", page.read_text()))
 
 
@@ -92,7 +94,7 @@ def test_every_command_and_option(built: Path) -> None:
 
 
 def test_every_task() -> None:
-    """In the table of all tasks."""
+    """Every task of the plugin is in the table of tasks."""
     upstream.install()
     from bootstrapvz.base import Task
 
@@ -119,6 +121,6 @@ def test_picture_of_the_tasks(built: Path) -> None:
 def test_every_repair(built: Path) -> None:
     page = text(built / "upstream.html")
     assert registry.REPAIRS
-    for (module, name), function in registry.REPAIRS.items():
+    for (module, name), repair in registry.REPAIRS.items():
         assert module.removeprefix("bootstrapvz.") in page and name in page
-        assert function.__doc__
+        assert repair.function.__doc__

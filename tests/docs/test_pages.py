@@ -1,4 +1,4 @@
-"""What the pages say to run can be run, and what they say there is, is there."""
+"""Commands, files and settings that the pages name exist."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""What small builds need: bootstrap-vz, fakes for debootstrap and chroot, and tasks that fail."""
+"""Fixtures of small builds: bootstrap-vz, fakes for debootstrap and chroot, failing tasks."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,27 @@ TESTS = Path(__file__).parent.parent
 
 
 @pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """The fakes come first in PATH, and what is not undone afterwards is an error."""
-    monkeypatch.setenv("PATH", str(TESTS / "support" / "fakes"), prepend=os.pathsep)
+def fakes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Put the fakes first in PATH, and fail where a build left anything.
+
+    They are copied, since programs in a clone of another user are not run.
+    """
+    folder = tmp_path_factory.mktemp("fakes")
+    for program in ("chroot", "debootstrap"):
+        shutil.copy(TESTS / "support" / "fakes" / program, folder)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     monkeypatch.chdir(tmp_path)
+    namespace = os.readlink("/proc/self/ns/mnt")
     yield
+    assert os.readlink("/proc/self/ns/mnt") == namespace
     assert not leftovers.mounts(tmp_path) and not leftovers.loop_devices(tmp_path)
 
 
 @pytest.fixture
 def fails(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Makes a task fail once: before it has done anything, or when it has done all."""
+    """Make a task fail once: before it has done anything, or at its end."""
 
     def make(task: Any, error: BaseException, *, at_its_end: bool) -> None:
         original, left = task.run, [error]

@@ -27,7 +27,10 @@ from tests.support.mounting import attached, mounted
 from tests.support.small import nothing_is_left
 from tests.support.unable import unable
 
-pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes")]
+pytestmark = [
+    *(pytest.mark.loop, pytest.mark.usefixtures("fakes")),
+    pytest.mark.xdist_group("partition-nodes"),
+]
 
 # Says so at the beginning or the end of a task, and waits to be killed there.
 STOPPING = """
@@ -57,7 +60,7 @@ MAP = ("bootstrapvz.common.tasks.partitioning", "MapPartitions", "end")
 
 @pytest.fixture(autouse=True)
 def undone(tmp_path: Path) -> Iterator[None]:
-    """Where a test fails, too."""
+    """Undo the builds of a test, even if it fails."""
     yield
     for path in tmp_path.glob("images/.*.bvz-sparse"):
         leftovers.undo(path.parent / path.name.split(".")[1])

@@ -1,4 +1,4 @@
-"""What ``bvz-sparse clean`` leaves alone because no build of the workspace made it."""
+"""``bvz-sparse clean`` leaves alone what no build of the workspace made."""
 
 from __future__ import annotations
 
@@ -115,6 +115,6 @@ def test_not_root(tmp_path: Path) -> None:
     def work() -> None:
         with contextlib.redirect_stderr(io.StringIO()) as said:
             assert main(["clean", str(tmp_path)]) == 1
-        assert said.getvalue() == "bvz-sparse: error: cleaning a workspace needs root\n"
+        assert said.getvalue() == f"bvz-sparse: error: {tmp_path}: cleaning needs root\n"
 
     as_nobody(work)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bootstrapvz_sparse.image import convert as formats
 from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.convert import convert
 from bootstrapvz_sparse.image.extents import allocated
+from bootstrapvz_sparse.util import programs
 from bootstrapvz_sparse.util.errors import SparseError, VerificationFailed
 from tests.support.mounting import mounted, run
 from tests.support.used import ZEROS, assert_holds, make_used
@@ -50,7 +51,7 @@ def test_converted(used: Used, tmp_path: Path, format: str) -> None:
     # a cluster of vdi is 1 MiB, and what is deleted may share it with what is not
     assert done.before - done.after >= ZEROS - 2 * MIB
     assert done.verified[0] == "no byte in use has changed"
-    assert done.verified[-1] == f"the {format} image holds the same"
+    assert done.verified[-1] == f"the {format} image has the content of its raw disk"
     assert done.notes == ()
     assert os.listdir(tmp_path) == [image.name]
     assert image.stat().st_mode & 0o777 == 0o640
@@ -74,20 +75,21 @@ def test_a_conversion_that_loses_something(
 ) -> None:
     image = packed(used, tmp_path, "vdi")
     content = image.read_bytes()
-    run_program = formats.run
+    run_program = programs.run
 
-    def lossy(program: str, *arguments: str | Path) -> None:
+    def lossy(program: str, *arguments: str | Path, **options: Any) -> Any:
         if arguments[3:5] == ("-O", "vdi"):  # from the raw disk
             with open(arguments[-2], "r+b") as file:
                 file.seek(4 * MIB)
                 file.write(b"lost")
-        run_program(program, *arguments)
+        result = run_program(program, *arguments, **options)
         if arguments[3:5] == ("-O", "vdi"):
             with open(arguments[-2], "r+b") as file:
                 file.seek(4 * MIB)
                 file.write(b"more")
+        return result
 
-    monkeypatch.setattr(formats, "run", lossy)
+    monkeypatch.setattr(programs, "run", lossy)
     with pytest.raises(VerificationFailed, match="[Mm]ismatch"):
         convert(image, "vdi")
     assert image.read_bytes() == content

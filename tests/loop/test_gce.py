@@ -21,7 +21,10 @@ from tests.support.manifests import write
 from tests.support.mounting import run
 from tests.support.small import Failure, nothing_is_left
 
-pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes")]
+pytestmark = [
+    *(pytest.mark.loop, pytest.mark.usefixtures("fakes")),
+    pytest.mark.xdist_group("partition-nodes"),
+]
 
 ROOT = {"filesystem": "ext4", "size": "1GiB"}
 PARTITIONS = {"type": "msdos", "root": ROOT}
@@ -120,10 +123,10 @@ def test_too_large(tmp_path: Path, cloud: Path, capsys: pytest.CaptureFixture[st
             "number of GiB: 574619648 bytes (548.0 MiB) more: add 574619648 bytes to "
             "volume.partitions.root.size, say",
         ),
-        ({"name": "1st"}, "name: 1st is no name of an image at Compute Engine"),
-        ({"name": "debian_12"}, "name: debian_12 is no name of an image"),
-        ({"name": "d" * 64}, f"name: {'d' * 64} is no name of an image"),
-        ({"name": "debian-"}, "name: debian- is no name of an image"),
+        ({"name": "1st"}, "name: 1st is not a valid Compute Engine image name"),
+        ({"name": "debian_12"}, "name: debian_12 is not a valid Compute Engine image name"),
+        ({"name": "d" * 64}, f"name: {'d' * 64} is not a valid Compute Engine image name"),
+        ({"name": "debian-"}, "name: debian- is not a valid Compute Engine image name"),
     ],
 )
 def test_refused_before_anything_is_created(
@@ -152,9 +155,15 @@ def test_failures(
     provider = {"name": "gce", "gcs_destination": "gs://bucket/"}
     fails(task, Failure("on purpose"), at_its_end=at_its_end)
     assert build(manifest(tmp_path, provider=provider)) == 1
-    if at_its_end:  # of a task that fails nobody knows that it was done
-        (tmp_path / "images" / "debian-bookworm.tar.gz").unlink()
-    nothing_is_left(tmp_path)
+    names = [path.name for path in (tmp_path / "images").iterdir()]
+    tarball_name = "debian-bookworm.tar.gz"
+    if task is not tarball.CreateTarball:
+        assert names == [tarball_name]  # the image is deleted anyway
+        assert main(["check", str(tmp_path / "images" / tarball_name)]) == 0
+    elif at_its_end:  # that it was done is not known
+        assert sorted(names) == sorted(["debian-bookworm.raw", tarball_name])
+    else:
+        assert names == ["debian-bookworm.raw"]
 
 
 def test_pigz_killed(
@@ -166,6 +175,7 @@ def test_pigz_killed(
     (folder / "pigz").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     assert build(manifest(tmp_path)) == 1
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert "debian-bookworm.tar.gz was not written: pigz failed (-9)" in last
-    nothing_is_left(tmp_path)
+    *_, reason, kept = capsys.readouterr().err.splitlines()
+    assert "debian-bookworm.tar.gz" in reason and "pigz failed (-9)" in reason
+    image = tmp_path / "images" / "debian-bookworm.raw"
+    assert kept == f"the finished image is kept: {image}" and image.exists()

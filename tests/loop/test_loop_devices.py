@@ -1,4 +1,4 @@
-"""Which loop devices a file is attached to: by device and inode, whatever its name."""
+"""Loop devices of a file are found by device and inode, whatever its name."""
 
 from __future__ import annotations
 

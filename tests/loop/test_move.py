@@ -11,7 +11,7 @@ import pytest
 from bootstrapvz_sparse.image import move as module
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.image.move import copy, move
-from bootstrapvz_sparse.util.errors import SparseError, VerificationFailed
+from bootstrapvz_sparse.util.errors import ProgramFailed, SparseError, VerificationFailed
 from tests.support.mounting import fill, mounted
 from tests.support.nobody import NOBODY
 
@@ -67,7 +67,7 @@ def test_never_over_a_file(image: Path, tmp_path: Path) -> None:
     (tmp_path / "there").write_text("somebody's")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("there", "link"):
-        with pytest.raises(SparseError, match="is there already"):
+        with pytest.raises(SparseError, match="already exists"):
             move(image, tmp_path / name)
     assert (tmp_path / "there").read_text() == "somebody's"
     assert image.exists()
@@ -77,7 +77,7 @@ def test_no_room(image: Path, tmp_path: Path) -> None:
     with mounted("tmpfs", tmp_path, 3 * MIB) as folder:
         fill(folder, 4096)
         os.truncate(folder / "filler", 2 * MIB)  # the probe has room, the image has not
-        with pytest.raises(SparseError, match="left, and the image takes 2.0 MiB there"):
+        with pytest.raises(SparseError, match="MiB free, but the image needs 2.0 MiB"):
             move(image, folder / "there")
         assert os.listdir(folder) == ["filler"]
     assert image.exists()
@@ -87,7 +87,7 @@ def test_to_a_filesystem_without_holes(image: Path, tmp_path: Path) -> None:
     content = image.read_bytes()
     with mounted("exfat", tmp_path, 200 * MIB) as folder:
         [note] = move(image, folder / "there")
-        assert note == f"files cannot have holes in {folder}: the image is whole there"
+        assert note == f"{folder}: no sparse files there; the image takes its whole size"
         assert (folder / "there").read_bytes() == content
 
 
@@ -96,13 +96,15 @@ def test_a_copy_that_is_not_the_same(
 ) -> None:
     original = module._copy
 
-    def bad(source: Path, fd: int) -> None:
-        original(source, fd)
+    def bad(source: int, fd: int, name: Path) -> None:
+        original(source, fd, name)
         os.pwrite(fd, b"y", 40 * MIB)  # where the original has a hole
 
     with mounted("tmpfs", tmp_path, 320 * MIB) as folder:
         monkeypatch.setattr(module, "_copy", bad)
-        with pytest.raises(VerificationFailed, match=f"not the same .* at byte {40 * MIB}"):
+        with pytest.raises(
+            VerificationFailed, match=f"the copy differs from the image at byte {40 * MIB}"
+        ):
             move(image, folder / "there")
         assert os.listdir(folder) == []
         assert image.exists()
@@ -111,8 +113,8 @@ def test_a_copy_that_is_not_the_same(
 def test_interrupted(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = module._copy
 
-    def interrupted(source: Path, fd: int) -> None:
-        original(source, fd)
+    def interrupted(source: int, fd: int, name: Path) -> None:
+        original(source, fd, name)
         raise KeyboardInterrupt
 
     with mounted("tmpfs", tmp_path, 320 * MIB) as folder:
@@ -125,6 +127,10 @@ def test_interrupted(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_cp_that_fails(image: Path, tmp_path: Path) -> None:
-    with pytest.raises(SparseError, match="cp failed: .*nowhere"):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
         copy(tmp_path / "nowhere", tmp_path / "there")
-    assert list(tmp_path.iterdir()) == [image]
+    with mounted("tmpfs", tmp_path, MIB // 2) as folder:
+        with pytest.raises(ProgramFailed, match=r"cp failed \(1\): .*No space left"):
+            copy(image, folder / "there")
+        assert os.listdir(folder) == []
+    assert image.exists()

@@ -69,7 +69,10 @@ def test_attached(
         lambda: devices.append(run("losetup", "--find", "--show", image).strip())
     )
     try:
-        with pytest.raises(SparseError, match=r"is attached to /dev/loop\d+ meanwhile"):
+        with pytest.raises(
+            SparseError,
+            match=r"attached to /dev/loop\d+ \(detach it: losetup -d /dev/loop\d+\); the content",
+        ):
             sparsify(image, method=method)
     finally:
         run("losetup", "--detach", devices[0])
@@ -80,12 +83,18 @@ def test_attached(
 @pytest.mark.parametrize(
     ("do", "reason"),
     [
-        (lambda path: os.truncate(path, SIZE // 2), f"has {SIZE // 2}: somebody|became shorter"),
-        (lambda path: os.truncate(path, 2 * SIZE), f"had {SIZE} bytes and has {2 * SIZE}"),
+        (
+            lambda path: os.truncate(path, SIZE // 2),
+            f"size changed from {SIZE} to {SIZE // 2} bytes|became shorter",
+        ),
+        (
+            lambda path: os.truncate(path, 2 * SIZE),
+            f"size changed from {SIZE} to {2 * SIZE} bytes; another process",
+        ),
         (lambda path: path.rename(path.with_name("moved")), "No such file"),
         (
             lambda path: (path.rename(path.with_name("moved")), path.write_bytes(b"another")),
-            "was replaced meanwhile",
+            "replaced by another file",
         ),
     ],
 )
@@ -108,9 +117,9 @@ def test_written_to_before_anything_is_changed(
     image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the metadata said may be wrong then."""
-    from bootstrapvz_sparse.image import sparsify as module
+    from bootstrapvz_sparse.image import api as module
 
-    original = module.prepare
+    original = module.find_free
 
     def prepare(*arguments: object) -> object:
         found = original(*arguments)  # type: ignore[arg-type]
@@ -119,21 +128,22 @@ def test_written_to_before_anything_is_changed(
         return found
 
     before = image.stat().st_blocks
-    monkeypatch.setattr(module, "prepare", prepare)
-    with pytest.raises(SparseError, match="was written to meanwhile"):
+    monkeypatch.setattr(module, "find_free", prepare)
+    with pytest.raises(SparseError, match="another process wrote to the image"):
         sparsify(image)
     assert image.stat().st_blocks == before
 
 
 def test_two_runs_at_once(image: Path) -> None:
     with opened(image):
+        name = Path("/proc/self/comm").read_text().strip()
         done = subprocess.run(
             [sys.executable, "-m", "bootstrapvz_sparse.cli", "sparsify", image],
             capture_output=True,
             text=True,
         )
     assert done.returncode == 1
-    assert done.stderr == f"bvz-sparse: error: {image} is locked by another program\n"
+    assert done.stderr == f"bvz-sparse: error: {image}: locked by {name} (PID {os.getpid()})\n"
 
 
 def test_a_program_that_locks_as_qemu_does(image: Path) -> None:
@@ -150,7 +160,7 @@ def test_a_program_that_locks_as_qemu_does(image: Path) -> None:
     ) as process:
         assert process.stdout and process.stdout.readline() == "locked\n"
         try:
-            with pytest.raises(SparseError, match="is locked by another program"):
+            with pytest.raises(SparseError, match=rf"locked by .* \(PID {process.pid}\)"):
                 sparsify(image)
         finally:
             process.kill()

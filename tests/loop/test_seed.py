@@ -28,7 +28,7 @@ pytestmark = pytest.mark.loop
 
 @dataclass(frozen=True)
 class State:
-    """What a file takes: its logical blocks that are mapped, all blocks of its inode, and how many
+    """The blocks of a file: its mapped logical blocks, the blocks of its inode, and how many
     blocks the filesystem has free."""
 
     mapped: frozenset[int]
@@ -124,7 +124,7 @@ def the_seed(image: Path, block: int, runs: list[tuple[int, int]]) -> None:
 
 
 def needed(mapped: frozenset[int], block: int) -> int:
-    """How many indirect blocks a file has that maps these blocks, and no indirect block more."""
+    """Return the number of indirect blocks that a file with these mapped blocks needs."""
     each = block // 4
     single = {0 for number in mapped if 12 <= number < 12 + each}
     below = {(number - 12 - each) // each for number in mapped if number >= 12 + each}

@@ -7,23 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-from bootstrapvz.base.main import run as bootstrap
-from bootstrapvz.base.manifest import Manifest
 
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image.extents import allocated
-from bootstrapvz_sparse.plugin.tasks import scratch
 from tests.support.manifests import write
 from tests.support.mounting import run
-from tests.support.small import Failure, nothing_is_left, tasks_of
+from tests.support.small import tasks_of
 
 pytestmark = [pytest.mark.loop, pytest.mark.usefixtures("fakes")]
 
@@ -41,52 +35,6 @@ def manifest(folder: Path, block: dict[str, Any], **others: Any) -> Path:
 
 
 ALL = tasks_of({**CHANGES, "plugins": {"sparse": BLOCK}})
-OURS = [
-    *[task for task in ALL if task.__module__.startswith("bootstrapvz_sparse")],
-    *[
-        task
-        for task in tasks_of({**CHANGES, "plugins": {"sparse": {"reclaim": "zerofree"}}})
-        if task.__name__ == "Zerofree"
-    ],
-]
-
-
-@pytest.mark.parametrize("task", ALL, ids=repr)
-def test_by_the_rollback_of_bootstrap_vz_itself(
-    task: Any, tmp_path: Path, fails: Callable[..., None]
-) -> None:
-    """As with the maintained fork, where nobody sweeps after it: a failure between two tasks."""
-    fails(task, Failure("on purpose"), at_its_end=False)
-    parsed = Manifest(path=str(manifest(tmp_path, BLOCK)))
-    with pytest.raises(Failure, match="on purpose"):
-        bootstrap(parsed)
-    nothing_is_left(tmp_path)
-
-
-@pytest.mark.parametrize("task", OURS, ids=lambda task: task.__name__)
-def test_interrupted_in_a_task_of_ours(
-    task: Any, tmp_path: Path, fails: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    block = BLOCK if task in ALL else {"reclaim": "zerofree"}
-    fails(task, KeyboardInterrupt(), at_its_end=True)
-    assert main(["build", "--log", "-", str(manifest(tmp_path, block))]) == 1
-    assert capsys.readouterr().err.endswith("bvz-sparse: error: interrupted\n")
-    nothing_is_left(tmp_path)
-
-
-def test_binding_that_fails_half_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, calls = scratch._copy, []
-
-    def failing(*, source: Path, destination: Path) -> None:
-        calls.append(source)
-        if len(calls) == 3:
-            raise Failure("on purpose")
-        original(source=source, destination=destination)
-
-    monkeypatch.setattr(scratch, "_copy", failing)
-    with pytest.raises(Failure):
-        bootstrap(Manifest(path=str(manifest(tmp_path, {}))))
-    nothing_is_left(tmp_path)
 
 
 def listing(image: Path, folder: Path) -> dict[str, tuple[str, int, int, int, int]]:
@@ -160,61 +108,10 @@ def test_a_limit_that_is_kept(tmp_path: Path) -> None:
     ]
 
 
-def test_a_limit_that_is_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    block = {"limit": {"allocated": "3MiB"}, "report": "report.json"}
-    assert main(["build", "--log", "-", str(manifest(tmp_path, block))]) == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert re.match(
-        r"bvz-sparse: error: plugins\.sparse\.limit\.allocated: the image has 4\.\d MiB allocated, "
-        r"1\.\d MiB more than 3\.0 MiB; its largest folders: /usr/bin 3\.\d MiB, ",
-        lines[-1],
-    )
-    assert lines.index("Rolling back") > next(
-        i for i, line in enumerate(lines) if line.startswith("sparsified")
-    )
-    report = json.loads((tmp_path / "report.json").read_text())
-    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
-    assert report["image"] is None and report["stages"][-1]["stage"] == "sparsified"
-    assert report["notes"] == [lines[-1].removeprefix("bvz-sparse: error: ")]
-    nothing_is_left(tmp_path)
-
-
-def test_a_report_that_nobody_can_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "file").touch()
-    path = manifest(tmp_path, {"report": "file/report.json"})
-    assert main(["build", "--log", "-", str(path)]) == 1
-    said = capsys.readouterr().err
-    assert "plugins.sparse.report" in said.splitlines()[-1]
-    assert "Creating a sparse volume" not in said
-
-
 def test_no_shell_runs_the_command(tmp_path: Path) -> None:
     command = "echo ; touch one $(touch two) `touch three` >four '' |touch five"
     built(tmp_path, {"sparsify": "command", "sparsify_command": command})
     assert sorted(os.listdir(tmp_path)) == ["images", "manifest.yml"]
-
-
-def test_a_command_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    block = {"sparsify": "command", "sparsify_command": "no-such-program --fast"}
-    assert main(["build", "--log", "-", str(manifest(tmp_path, block))]) == 1
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.endswith("plugins.sparse.sparsify_command: there is no program no-such-program")
-
-
-def test_a_command_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    block = {"sparsify": "command", "sparsify_command": "false"}
-    assert main(["build", "--log", "-", str(manifest(tmp_path, block))]) == 1
-    assert "false failed (1)" in capsys.readouterr().err.splitlines()[-1]
-    nothing_is_left(tmp_path)
-
-
-def test_a_command_that_changes_the_image(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    block = {"sparsify": "command", "sparsify_command": "truncate --size=-4096"}
-    assert main(["build", "--log", "-", str(manifest(tmp_path, block))]) == 1
-    assert "its size was 67108864 bytes and is 67104768" in capsys.readouterr().err
-    nothing_is_left(tmp_path)
 
 
 def test_copies_of_prebootstrapped_keep_their_holes(tmp_path: Path) -> None:
@@ -237,36 +134,6 @@ def test_moved_from_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     *_, moved = json.loads((tmp_path / "report.json").read_text())["stages"]
     assert moved["stage"] == "moved"
     assert moved["allocated"] == allocated(image.stat()) < 8 << 20
-
-
-def test_never_over_an_image_that_has_come_meanwhile(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    [move] = [task for task in ALL if task.__name__ == "MoveSparse"]
-    original, image = move.run, tmp_path / "images" / "image.raw"
-
-    def later(cls: Any, info: Any) -> None:
-        image.write_text("somebody's")
-        original(info)
-
-    monkeypatch.setattr(move, "run", classmethod(later))
-    assert main(["build", "--log", "-", str(manifest(tmp_path, {}))]) == 1
-    assert f"{image} is there already" in capsys.readouterr().err
-    assert image.read_text() == "somebody's"
-    assert os.listdir(tmp_path / "images") == ["image.raw"]
-
-
-def test_a_folder_that_is_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = scratch._make
-
-    def with_link(root: Path, folder: str) -> None:
-        (root / "srv").symlink_to("/var")
-        make(root, folder)
-
-    monkeypatch.setattr(scratch, "_make", with_link)
-    with pytest.raises(Exception, match=r"plugins\.sparse\.scratch: .*/srv is a symbolic link"):
-        bootstrap(Manifest(path=str(manifest(tmp_path, {"scratch": ["/srv/x"]}))))
-    nothing_is_left(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -304,3 +171,42 @@ def test_blocks_are_discarded_as_files_are_deleted(
     [image] = (tmp_path / "images").iterdir()
     check = checks.get(filesystem, ["e2fsck", "-fn"])
     subprocess.run([*check, image], check=True, capture_output=True)
+
+
+def test_container_that_is_started_during_a_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not inherit the mounts of the build, which would keep its loop device busy."""
+    [unmount] = [task for task in ALL if task.__name__ == "UnmountRoot"]
+    original = unmount.run
+    outside = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    host = ["nsenter", f"--mount=/proc/{os.getpid()}/fd/{outside}", "unshare", "--mount"]
+    container = ["--propagation", "private", "sh", "-c", "echo; exec sleep 60"]
+    containers = []
+
+    def start_container(cls: Any, info: Any) -> None:
+        process = subprocess.Popen([*host, *container], env={}, stdout=subprocess.PIPE)
+        containers.append(process)
+        assert process.stdout and process.stdout.readline() == b"\n"
+        assert os.path.ismount(info.root)
+        original(info)
+
+    monkeypatch.setattr(unmount, "run", classmethod(start_container))
+    try:
+        built(tmp_path, {"report": "report.json"})
+        assert containers[0].poll() is None
+    finally:
+        os.close(outside)
+        for process in containers:
+            process.kill()
+            process.communicate()
+    assert json.loads((tmp_path / "report.json").read_text())["notes"] == []
+
+
+def test_images_are_not_writable_by_others(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        image = built(tmp_path, {})
+    finally:
+        os.umask(umask)
+    assert image.stat().st_mode & 0o777 == 0o644

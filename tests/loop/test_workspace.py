@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from bootstrapvz_sparse.builder import leftovers
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.plugin.tasks import reclaim
-from bootstrapvz_sparse.util import programs
+from bootstrapvz_sparse.util import loop, programs
 from tests.support.manifests import write
 from tests.support.mounting import fill, mounted, run
 
@@ -118,3 +119,27 @@ def test_programs_inherit_a_safe_path(tmp_path: Path, monkeypatch: pytest.Monkey
     result = programs.run("sh", "-c", 'echo "$PATH"')
     assert result.stdout.strip() == programs.search_path()
     assert str(tmp_path) not in result.stdout.split(":")
+
+
+ATTACH = 'mkdir -p "$1"; truncate -s 1M "$1/volume.raw"; losetup --find "$1/volume.raw"'
+
+
+@pytest.mark.parametrize("own_mount", [True, False], ids=["by its label", "by its inode"])
+def test_finds_loop_devices_of_a_namespace_that_ended(own_mount: bool) -> None:
+    """No path leads to the file, or one that lacks the mount point."""
+    workspace = Path(tempfile.mkdtemp(dir="/tmp"))  # losetup's label has 63 bytes
+    folder = workspace / ("0123abcd" if own_mount else "x" * 60)
+    mount = 'mount -t tmpfs tmpfs "$0"; '
+    try:
+        run("sh", "-ec", "true" if own_mount else mount, workspace)
+        script = f"{mount if own_mount else ''}{ATTACH}"
+        run(
+            "unshare", "--mount", "--propagation", "private", "sh", "-ec", script, workspace, folder
+        )
+        [device] = leftovers.loop_devices(folder)
+        assert dict(loop.attached())[device] != f"{folder}/volume.raw"
+        assert leftovers.loop_devices(workspace / "89abcdef") == []
+        assert leftovers.undo(folder) == [] and not folder.exists()
+    finally:
+        subprocess.run(["umount", workspace], capture_output=True)
+        workspace.rmdir()

@@ -6,6 +6,7 @@ import ctypes
 import fnmatch
 import functools
 import os
+import re
 import signal
 import tempfile
 
@@ -18,7 +19,8 @@ UNWANTED = (
     *("PYTHONUNBUFFERED", "PYTHONUTF8", "PYTHONWARNINGS", "SOURCE_DATE_EPOCH", "TAR_OPTIONS"),
     *("TTY_*", "XDG_*"),
 )
-CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
+TEMPORARY = tempfile.gettempdir()
+CLONE_NEWNS, MS_REC, MS_SLAVE, MNT_DETACH = 0x20000, 0x4000, 0x80000, 2
 
 
 def reset() -> None:
@@ -62,9 +64,17 @@ def _home() -> tempfile.TemporaryDirectory[str]:
 def separate_mounts() -> None:
     """Move this process into its own mount namespace, if it is allowed to.
 
-    A namespace made by another test would copy each mount and keep its loop device busy.
+    A namespace copies all mounts and keeps their loop devices busy: tests that run at the same
+    time must not do that to each other.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNS) == 0:
-        # fails where / is not a mount point, as in a chroot: propagation stays as it was there
-        libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+    if libc.unshare(CLONE_NEWNS) != 0:
+        return
+    # fails where / is not a mount point, as in a chroot: propagation stays as it was there
+    libc.mount(b"none", b"/", None, MS_REC | MS_SLAVE, None)
+    with open("/proc/self/mounts", "rb") as mounts:
+        lines = mounts.read().splitlines()
+    for device, point, *_ in map(bytes.split, reversed(lines)):
+        path = re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), point)
+        if device.startswith(b"/dev/loop") and path.startswith(os.fsencode(f"{TEMPORARY}/")):
+            libc.umount2(path, MNT_DETACH)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def within(path: Path, offset: int) -> str:
-    """What e2fsprogs call the filesystem at a byte of an image."""
+    """Return the name that e2fsprogs take for the filesystem at a byte of an image."""
     return f"{path}?offset={offset}" if offset else str(path)
 
 
@@ -54,7 +54,7 @@ def debugfs(path: Path, *commands: str, offset: int = 0, write: bool = True) -> 
 
 
 def check(path: Path, offset: int = 0) -> str:
-    """What e2fsck finds wrong."""
+    """Return the errors that e2fsck finds; "" if there are none."""
     name = within(path, offset)
     done = subprocess.run(["e2fsck", "-fn", name], capture_output=True, text=True)
     return done.stdout.replace(str(path), "") if done.returncode else ""

@@ -1,4 +1,4 @@
-"""What the tests of the methods share."""
+"""Constants and helpers of the tests of the methods."""
 
 from __future__ import annotations
 

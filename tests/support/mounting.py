@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,8 +77,24 @@ def mounted(kind: str, folder: Path, size: int) -> Iterator[Path]:
             run("mount.exfat-fuse", device, point)
         elif kind not in ("tmpfs", "overlay"):
             run("mount", "-o", "loop", image, point)
-        stack.callback(run, "umount", point)
+        stack.callback(unmount, point)
         yield point
+
+
+def unmount(point: Path) -> None:
+    """Unmount, when nobody uses it any more: a FUSE server above closes its files a bit later.
+
+    :raises CalledProcessError: it is still in use after 10 s
+    """
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            run("umount", point)
+            return
+        except subprocess.CalledProcessError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 @contextlib.contextmanager
@@ -90,4 +107,4 @@ def bound(source: Path, point: Path, *options: str) -> Iterator[Path]:
     try:
         yield point
     finally:
-        run("umount", point)
+        unmount(point)

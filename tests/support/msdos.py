@@ -7,6 +7,7 @@ from pathlib import Path
 
 SECTOR = 512
 LINUX = 0x83
+ALIGNMENT = 1 << 20
 
 
 def write_table(path: Path, *partitions: tuple[int, int]) -> None:
@@ -21,3 +22,19 @@ def write_table(path: Path, *partitions: tuple[int, int]) -> None:
     table[510:] = b"\x55\xaa"
     with path.open("r+b") as file:
         file.write(table)
+
+
+def partitioned(folder: Path, *filesystems: bytes | Path) -> Path:
+    """Return a new image with a partition table and these filesystems."""
+    image, places, start = folder / "disk.raw", [], ALIGNMENT
+    with image.open("wb") as file:
+        for filesystem in filesystems:
+            raw = filesystem if isinstance(filesystem, bytes) else filesystem.read_bytes()
+            file.seek(start)
+            file.write(raw)
+            places.append((start, start + len(raw)))
+            start += len(raw) + ALIGNMENT
+        file.truncate(start)
+    write_table(image, *places)
+    image.chmod(0o666)
+    return image

@@ -12,6 +12,7 @@ from bootstrapvz.base.tasklist import TaskList, load_tasks
 
 from bootstrapvz_sparse.builder import leftovers
 from tests.support.manifests import SMALL
+from tests.support.mounting import run
 
 
 class Failure(Exception):
@@ -32,6 +33,14 @@ def tasks_of(changes: dict[str, Any]) -> list[Any]:
     tasklist.run(info=BootstrapInformation(manifest=manifest), dry_run=True)
     completed: list[Any] = tasklist.tasks_completed
     return completed
+
+
+def kept_image(folder: Path) -> Path:
+    """Return the only file of a build that failed after its volume was detached."""
+    assert leftovers.mounts(folder) == [] and leftovers.loop_devices(folder) == []
+    [image] = (folder / "images").iterdir()
+    run("e2fsck", "-fn", image)
+    return image
 
 
 def nothing_is_left(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of a test that this machine cannot run."""
+"""The outcome of a test that this machine cannot run."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def levels(path: Path) -> dict[int, int]:
 
 
 def clean(path: Path) -> bool:
-    """Whether xfs_repair finds nothing wrong, nor anything in the log."""
+    """Return whether xfs_repair finds no error and the log is clean."""
     done = subprocess.run(
         ["xfs_repair", "-n", "-o", "force_geometry", "-f", path], capture_output=True
     )

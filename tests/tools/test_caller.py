@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from tests.support.mounting import mounted, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,11 +88,32 @@ def test_home_exists_and_is_removed_afterwards(report: list[str]) -> None:
     assert home != "/nonexistent" and not Path(home).exists()
 
 
+SEPARATED = """
+import os, sys
+from tests.support import caller
+before = os.readlink("/proc/self/ns/mnt")
+caller.separate_mounts()
+assert before != os.readlink("/proc/self/ns/mnt")
+assert not os.path.ismount(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
 @pytest.mark.loop
-def test_mounts_are_separate() -> None:
-    code = (
-        "import os; from tests.support import caller\n"
-        "before = os.readlink('/proc/self/ns/mnt'); caller.separate_mounts()\n"
-        "assert before != os.readlink('/proc/self/ns/mnt')"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+def test_separate_mounts_keep_no_loop_device_of_others(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        with mounted("ext4", tmp_path, 8 << 20) as point:
+            process = subprocess.Popen(
+                [sys.executable, "-c", SEPARATED, point],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            stack.enter_context(process)
+            assert process.stdout and process.stdout.readline() == b"ready\n"
+        assert process.poll() is None
+        deadline = time.monotonic() + 10  # the kernel detaches it a little later
+        while run("losetup", "--associated", tmp_path / "image-ext4"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

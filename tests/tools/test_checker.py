@@ -1,4 +1,4 @@
-"""What no reader can see: metadata that agrees with itself, and calls blocks of files free."""
+"""Damage that no reader can see: consistent metadata that calls blocks of files free."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def add(path: Path, name: str) -> None:
 
 
 def trusted(path: Path) -> bool:
-    """Whether the reader calls anything free: it raises where it does not trust."""
+    """Return whether the reader finds free space: it raises where it does not trust."""
     with path.open("rb") as file:
         return total(ext.find_free_space(FileMap(file.fileno(), SIZE)).free) > 0
 
 
 def swap_two_bits(path: Path) -> None:
-    """Of the block bitmap: a block of a file becomes free, and a free one does not; the count of
+    """Swap two bits of the block bitmap: a used block becomes free, a free one used; the count of
     both is as it was."""
     bitmap = re.search(r"Group  0: block bitmap at (\d+)", debugfs(path, "stats"))
     blocks = debugfs(path, "blocks early1", write=False).splitlines()[-1].split()
@@ -66,7 +66,7 @@ def test_two_wrong_bits(tmp_path: Path) -> None:
     assert trusted(image)
     before = image.read_bytes()
     [note] = sparsify(image).notes
-    assert note.startswith("the filesystem: free blocks left alone: e2fsck: Block bitmap diff")
+    assert note.startswith("the filesystem: free space left alone: e2fsck: Block bitmap diff")
     assert image.read_bytes() == before
 
 
@@ -117,7 +117,7 @@ def test_without_a_checker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for path, checker in checkers.items():
         before = path.read_bytes()
         assert sparsify(path).notes == (
-            f"the filesystem: free blocks left alone: not checked: {checker} is not installed",
+            f"the filesystem: free space left alone: not checked: {checker} is not installed",
         )
         assert path.read_bytes() == before
     monkeypatch.undo()

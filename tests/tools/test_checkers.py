@@ -6,7 +6,6 @@ import os
 import re
 import struct
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,71 +14,17 @@ from bootstrapvz_sparse.image import checkers
 from bootstrapvz_sparse.image.filesystems.checksums import crc32c
 from bootstrapvz_sparse.image.view import FileMap
 from bootstrapvz_sparse.util import programs
-from bootstrapvz_sparse.util.errors import CheckUnavailable, ProgramMissing
+from bootstrapvz_sparse.util.errors import CheckUnavailable
 from tests.support import xfsprogs
+from tests.support.checked import MIB, MKFS, Make, change, checked, make
 from tests.support.e2fsprogs import debugfs
-from tests.support.mounting import run
-from tests.support.unable import unable
 
-MIB = 1 << 20
+__all__ = ["make"]  # a fixture
 SUPERBLOCK = 64 << 10  # of btrfs
-MKFS = {
-    "ext4": ("mke2fs", "-q", "-t", "ext4", "-d", "SOURCE", "IMAGE"),
-    "xfs": ("mkfs.xfs", "-q", "IMAGE"),
-    "btrfs": ("mkfs.btrfs", "-q", "--rootdir", "SOURCE", "IMAGE"),
-    "fat12": ("mkfs.fat", "-F", "12", "-s", "64", "IMAGE"),
-    "fat16": ("mkfs.fat", "-F", "16", "IMAGE"),
-    "fat32": ("mkfs.fat", "-F", "32", "IMAGE"),
-    "exfat": ("mkfs.exfat", "IMAGE"),
-    "f2fs": ("mkfs.f2fs", "-q", "IMAGE"),
-}
-SIZE = {"xfs": 320 * MIB, "btrfs": 128 * MIB, "f2fs": 64 * MIB}
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Callable[[str], Path]:
-    """Make filesystems with two files, where mkfs can fill them."""
-
-    def mkfs(kind: str) -> Path:
-        source = tmp_path / "source"
-        source.mkdir()
-        for name in ("first", "second"):
-            (source / name).write_bytes(os.urandom(100_000))
-        image = tmp_path / "image"
-        with image.open("wb") as file:
-            file.truncate(SIZE.get(kind, 40 * MIB))
-        words = {"SOURCE": str(source), "IMAGE": str(image)}
-        try:
-            run(*(words.get(word, word) for word in MKFS[kind]))
-        except FileNotFoundError as error:
-            unable(f"the program {error.filename} is not there")
-        return image
-
-    return mkfs
-
-
-def checked(image: Path, kind: str) -> checkers.Verdict:
-    with image.open("rb") as file:
-        where = FileMap(file.fileno(), image.stat().st_size)
-        try:
-            return checkers.check(where, "vfat" if kind.startswith("fat") else kind, file.fileno())
-        except ProgramMissing as error:
-            unable(str(error))
-
-
-def change(image: Path, offset: int, new: bytes) -> None:
-    with image.open("r+b") as file:
-        os.pwrite(file.fileno(), new, offset)
-
-
-def read(image: Path, offset: int, form: str) -> int:
-    with image.open("rb") as file:
-        raw = os.pread(file.fileno(), struct.calcsize(form), offset)
-    return int(struct.unpack(form, raw)[0])
 
 
 @pytest.mark.parametrize("kind", MKFS)
-def test_clean(make: Callable[[str], Path], kind: str) -> None:
+def test_clean(make: Make, kind: str) -> None:
     assert checked(make(kind), kind) == (None, frozenset())
 
 
@@ -98,7 +43,7 @@ def test_clean(make: Callable[[str], Path], kind: str) -> None:
         ("ssv blocks_count 99999999", "ext4: it ends beyond the partition"),
     ],
 )
-def test_ext(make: Callable[[str], Path], command: str, complaint: str) -> None:
+def test_ext(make: Make, command: str, complaint: str) -> None:
     image = make("ext4")
     debugfs(image, command)
     verdict = checked(image, "ext4")
@@ -116,7 +61,7 @@ def test_ext(make: Callable[[str], Path], command: str, complaint: str) -> None:
         (("agf 0", "write -c bno 77"), None),
     ],
 )
-def test_xfs(make: Callable[[str], Path], commands: tuple[str, ...], complaint: str | None) -> None:
+def test_xfs(make: Make, commands: tuple[str, ...], complaint: str | None) -> None:
     """Never "No modify flag set", which is in every output."""
     image = make("xfs")
     with subprocess.Popen(
@@ -141,7 +86,7 @@ def test_xfs_of_one_group(tmp_path: Path) -> None:
     assert verdict == checked(image, "xfs")
 
 
-def test_a_verdict_is_the_same_again(make: Callable[[str], Path]) -> None:
+def test_a_verdict_is_the_same_again(make: Make) -> None:
     """Without the addresses of xfs_repair's memory, which differ each time."""
     image = make("xfs")
     change(image, 512 + 40, b"\xff\xff")
@@ -170,9 +115,7 @@ def change_superblock(image: Path, offset: int, value: int) -> None:
         (0x78, 4096, "btrfs check"),
     ],
 )
-def test_btrfs_superblock(
-    make: Callable[[str], Path], offset: int, value: int, complaint: str
-) -> None:
+def test_btrfs_superblock(make: Make, offset: int, value: int, complaint: str) -> None:
     image = make("btrfs")
     change_superblock(image, offset, value)
     verdict = checked(image, "btrfs")
@@ -180,7 +123,7 @@ def test_btrfs_superblock(
         assert verdict.complaint == complaint
 
 
-def test_btrfs_node(make: Callable[[str], Path]) -> None:
+def test_btrfs_node(make: Make) -> None:
     """Both copies of a node of the extent tree."""
     image = make("btrfs")
     raw = image.read_bytes()
@@ -194,100 +137,6 @@ def test_btrfs_node(make: Callable[[str], Path]) -> None:
     assert re.fullmatch(pattern, verdict.complaint or ""), verdict
 
 
-FAT_FLAGS = {"fat12": 37, "fat16": 37, "fat32": 65}
-
-
-@pytest.mark.parametrize("kind", FAT_FLAGS)
-def test_fat_dirty(make: Callable[[str], Path], kind: str) -> None:
-    image = make(kind)
-    change(image, FAT_FLAGS[kind], b"\1")
-    assert checked(image, kind).complaint == "vfat: it was not unmounted"
-
-
-@pytest.mark.parametrize(
-    ("kind", "bit", "complaint"),
-    [
-        ("fat16", 15, "vfat: it was not unmounted"),
-        ("fat16", 14, "vfat: a read or write of it failed"),
-        ("fat32", 27, "vfat: it was not unmounted"),
-        ("fat32", 26, "vfat: a read or write of it failed"),
-    ],
-)
-def test_fat_second_entry(make: Callable[[str], Path], kind: str, bit: int, complaint: str) -> None:
-    image = make(kind)
-    form = "<H" if kind == "fat16" else "<I"
-    size = struct.calcsize(form)
-    first, length = read(image, 14, "<H") * 512, read(image, 22, "<H") or read(image, 36, "<I")
-    for copy in (first, first + length * 512):
-        entry = read(image, copy + size, form)
-        assert entry & 1 << bit
-        change(image, copy + size, struct.pack(form, entry & ~(1 << bit)))
-    assert checked(image, kind).complaint == complaint
-
-
-def test_fat_copies_that_differ(make: Callable[[str], Path]) -> None:
-    image = make("fat16")
-    change(image, read(image, 14, "<H") * 512 + 20, b"\x34\x12")
-    assert checked(image, "fat16").complaint == "fsck.fat: FATs differ but appear to be intact."
-
-
-def test_fat_without_mirroring(make: Callable[[str], Path]) -> None:
-    image = make("fat32")
-    change(image, 40, b"\x80")
-    assert checked(image, "fat32").complaint == "vfat: only one of its FATs is in use"
-
-
-@pytest.mark.parametrize(
-    ("offset", "new", "complaint"),
-    [
-        (106, b"\2", "exfat: it was not unmounted"),
-        (106, b"\4", "exfat: a read or write of it failed"),
-        (106, b"\1", "exfat: it has a second FAT"),
-        (120, b"x", "fsck.exfat: boot region is corrupted. try to restore the region from backup."),
-        (3, b"x", "exfat: the boot sector is damaged"),
-    ],
-)
-def test_exfat(make: Callable[[str], Path], offset: int, new: bytes, complaint: str) -> None:
-    image = make("exfat")
-    change(image, offset, new)
-    assert checked(image, "exfat").complaint == complaint
-
-
-def checkpoint(image: Path, *, flags: int) -> None:
-    """Set flags of both checkpoints of f2fs; its CRC-32 begins with its magic number."""
-    first = read(image, 1024 + 76, "<I") * 4096
-    for start in (first, first + (512 * 4096)):
-        for place in (start, start + (read(image, start + 136, "<I") - 1) * 4096):
-            with image.open("rb") as file:
-                raw = bytearray(os.pread(file.fileno(), 4096, place))
-            struct.pack_into("<I", raw, 132, flags)
-            end = struct.unpack_from("<I", raw, 164)[0]
-            crc = 0xF2F52010
-            for byte in raw[:end]:
-                crc ^= byte
-                for _ in range(8):
-                    crc = crc >> 1 ^ (0xEDB88320 if crc & 1 else 0)
-            struct.pack_into("<I", raw, end, crc)
-            change(image, place, bytes(raw))
-
-
-@pytest.mark.parametrize("flags", [0x184, 0x187, 0x18D, 0x195, 0x18C])
-def test_f2fs_flags(make: Callable[[str], Path], flags: int) -> None:
-    """Not unmounted, orphans, errors, to be checked: each is no clean filesystem."""
-    image = make("f2fs")
-    checkpoint(image, flags=0x185)
-    assert checked(image, "f2fs").complaint is None
-    checkpoint(image, flags=flags)
-    assert checked(image, "f2fs").complaint is not None
-
-
-def test_f2fs(make: Callable[[str], Path]) -> None:
-    image = make("f2fs")
-    change(image, 1024, bytes(100))
-    verdict = checked(image, "f2fs")
-    assert verdict.complaint and "Magic Mismatch" in verdict.complaint
-
-
 @pytest.mark.parametrize("kind", ["ntfs", "", "swap"])
 def test_no_checker(tmp_path: Path, kind: str) -> None:
     (tmp_path / "image").write_bytes(bytes(4096))
@@ -295,12 +144,23 @@ def test_no_checker(tmp_path: Path, kind: str) -> None:
         checked(tmp_path / "image", kind)
 
 
-def test_program_missing(
-    make: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_program_missing(make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     image = make("ext4")
     monkeypatch.setattr(programs, "search_path", lambda: str(tmp_path))
     with image.open("rb") as file, pytest.raises(checkers.NO_VERDICT, match="e2fsck .*e2fsprogs"):
+        checkers.check(FileMap(file.fileno(), 40 * MIB), "ext4", file.fileno())
+
+
+def test_program_that_cannot_start(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As the dynamic linker reports a library that is missing."""
+    image = make("ext4")
+    program = tmp_path / "e2fsck"
+    program.write_text("#!/bin/sh\necho 'error while loading shared libraries' >&2; exit 127\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(programs, "find", lambda name: str(program))
+    with image.open("rb") as file, pytest.raises(CheckUnavailable, match="shared libraries"):
         checkers.check(FileMap(file.fileno(), 40 * MIB), "ext4", file.fileno())
 
 

@@ -1,4 +1,4 @@
-"""What is made of the parser: the completion of shells, and the manual pages."""
+"""Shell completion and manual pages, both generated from the parser."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from bootstrapvz_sparse.util.errors import CheckUnavailable, ProgramMissing
 from tests.support.e2fsprogs import debugfs
 from tests.support.mounting import run
 from tests.support.nobody import as_user_with_fuse, without_fuse
+from tests.support.processes import descendants, running
 from tests.support.unable import unable
 
 MIB = 1 << 20
@@ -140,9 +141,12 @@ def test_swapped_pieces(image: Path, way: str) -> None:
         assert checkers.check(wrong, "ext4", fd).complaint == "ext4: the superblock is damaged"
 
 
+@pytest.mark.parametrize(
+    "way",
+    [way for way in on_view.WAYS if way != "loop"],  # a loop device shows one piece
+    indirect=True,
+)
 def test_many_random_pieces(tmp_path: Path, way: str) -> None:
-    if way == "loop":
-        pytest.skip("one piece only")
     chance = random.Random(14)
     path = tmp_path / "image"
     path.write_bytes(chance.randbytes(4 * MIB))
@@ -160,7 +164,7 @@ def test_many_random_pieces(tmp_path: Path, way: str) -> None:
 
 
 def test_a_flipped_bit(image: Path, way: str) -> None:
-    """In the inode of a file: found by its checksum."""
+    """A flipped bit in the inode of a file is found by its checksum."""
     stat = debugfs(image, "imap <13>", offset=MIB, write=False)
     match = re.search(r"located at block (\d+), offset 0x([0-9a-f]+)", stat)
     assert match
@@ -201,6 +205,39 @@ def test_as_an_ordinary_user(image: Path) -> None:
     assert folder.exists()
 
 
+CHECK = """
+import os, sys
+from bootstrapvz_sparse.image import on_view
+from bootstrapvz_sparse.image.view import FileMap, window
+on_view.WAYS = ("namespace",)
+fd = os.open(sys.argv[1], os.O_RDONLY)
+size = os.fstat(fd).st_size
+where = window(FileMap(fd, size), 1 << 20, size - (1 << 20))
+sys.exit(on_view.run(where, fd, "e2fsck", "-fn", "@").returncode)
+"""
+
+
+def test_root_needs_no_namespace(image: Path) -> None:
+    """Here the root of a user namespace in which no other one can be made."""
+    script = 'echo 0 >/proc/sys/user/max_user_namespaces; ! unshare -U true 2>&- && exec "$@"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+    subprocess.run([*command, sys.executable, "-c", CHECK, image], check=True)
+
+
+def test_a_loop_device_without_fuse(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        unable("loop devices need root")
+    monkeypatch.setattr(on_view, "WAYS", ("namespace", "loop"))
+
+    def check() -> None:
+        with image.open("rb") as file:
+            where = window(FileMap(file.fileno(), SIZE + 2 * MIB), MIB, MIB + SIZE)
+            result = on_view.run(where, file.fileno(), "e2fsck", "-fn", "@")
+            assert result.returncode == 0 and "/dev/loop" in result.stdout
+
+    without_fuse(check)
+
+
 def test_each_reason_is_named(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither /dev/fuse nor fusermount3, and a loop device has one piece."""
     find = on_view.programs.find
@@ -238,22 +275,6 @@ on_view.run(window(FileMap(fd, 1 << 30), 0, 1 << 20), fd, "tail", "-f", "-c", "1
 """
 
 
-def children(pid: int) -> list[int]:
-    """Return all processes below ``pid``."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found += [child, *children(child)]
-    return found
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_nothing_is_left_after_signals(image: Path, way: str, number: signal.Signals) -> None:
     """Neither processes nor mounts in any namespace nor files nor loop devices."""
@@ -264,10 +285,10 @@ def test_nothing_is_left_after_signals(image: Path, way: str, number: signal.Sig
                 stderr=subprocess.DEVNULL,
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
-            while not (below := children(process.pid)) and process.poll() is None:
+            while not (below := descendants(process.pid)) and process.poll() is None:
                 time.sleep(0.001)
             time.sleep(delay)
-            below = children(process.pid)
+            below = descendants(process.pid)
             process.send_signal(number)
             assert process.wait(20) != 0
             deadline = time.monotonic() + 10

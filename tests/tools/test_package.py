@@ -17,6 +17,8 @@ from bootstrapvz_sparse import __version__
 from tests.support.manifests import write
 from tests.support.wheel import SOURCE, build
 
+pytestmark = pytest.mark.xdist_group("packages")
+
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:

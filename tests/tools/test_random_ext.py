@@ -236,7 +236,7 @@ def assert_same(found: Tree, expected: Tree) -> None:
 
 
 def differences(before: bytes, after: bytes, unneeded: list[tuple[int, int]]) -> int:
-    """How many of the pieces between what is unneeded are not the same any more."""
+    """Return how many of the pieces between unneeded ranges have changed."""
     position, count = 0, 0
     one, other = memoryview(before), memoryview(after)
     for start, end in [*sorted(unneeded), (len(before), len(before))]:

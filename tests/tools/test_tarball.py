@@ -49,7 +49,7 @@ def extents(path: Path) -> list[tuple[int, int]]:
 
 def pack(folder: Path, *names: str, options: tuple[str, ...] = ("--format=oldgnu", "-S")) -> Path:
     path = folder / "made.tar.gz"
-    run("tar", "--directory", folder, *options, "-czf", path, *names)
+    run("tar", "--directory", folder, *options, "-I", "gzip -1", "-cf", path, *names)
     return path
 
 
@@ -92,7 +92,7 @@ def test_nothing_but_a_hole(tmp_path: Path) -> None:
 
 
 def test_more_than_8_gib(tmp_path: Path) -> None:
-    """Where a tar header's field ends and numbers are written in base 256."""
+    """Sizes above 8 GiB do not fit the octal field of a tar header: they are in base 256."""
     image = make(tmp_path / "image", 16 * GIB)
     assert write(image, tmp_path / "out.tar.gz").disk == 16 * GIB
     assert main(["check", str(tmp_path / "out.tar.gz"), str(image)]) == 0
@@ -101,11 +101,11 @@ def test_more_than_8_gib(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [GIB - 1, GIB + 4096, 640 * MIB])
 def test_no_whole_number_of_gib(tmp_path: Path, size: int) -> None:
     image = make(tmp_path / "image", size)
-    with pytest.raises(SparseError, match="Compute Engine wants a whole number of GiB: .* more"):
+    with pytest.raises(SparseError, match=r"Compute Engine wants a whole number of GiB \(.* more"):
         write(image, tmp_path / "out.tar.gz")
     assert os.listdir(tmp_path) == ["image"]
     image.rename(tmp_path / "disk.raw")
-    with pytest.raises(SparseError, match="its disk has .*whole number of GiB"):
+    with pytest.raises(SparseError, match="the disk has .* bytes; Compute Engine wants"):
         check(pack(tmp_path, "disk.raw"))
 
 
@@ -122,14 +122,14 @@ def test_no_whole_number_of_gib(tmp_path: Path, size: int) -> None:
     ],
 )
 def test_other_archives(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
-    make(tmp_path / "disk.raw")
+    make(tmp_path / "disk.raw", 8 * MIB, pieces=2)  # refused by its header, whatever its size
     os.setxattr(tmp_path / "disk.raw", "user.note", b"x")
     with pytest.raises(SparseError, match=message):
         check(pack(tmp_path, "disk.raw", options=options))
 
 
 def test_archives_that_are_right(tmp_path: Path) -> None:
-    """Of others: upstream's way, and one that knows no holes."""
+    """Archives by other programs: as upstream makes them, and one without holes."""
     image = make(tmp_path / "disk.raw")
     assert check(pack(tmp_path, "disk.raw", options=("--format=gnu", "-S")), image).disk == GIB
     whole = check(pack(tmp_path, "disk.raw", options=("--format=oldgnu",)), image)
@@ -240,7 +240,7 @@ def test_a_program_that_is_killed(
     out = tmp_path / "out"
     out.mkdir()
     (out / "out.tar.gz").write_text("an older one")
-    with pytest.raises(SparseError, match=rf"was not written: {program} failed \(-9\)"):
+    with pytest.raises(SparseError, match=rf"{program} failed \(-9\)"):
         write(image, out / "out.tar.gz", compressor="pigz")
     assert (out / "out.tar.gz").read_text() == "an older one"
     assert os.listdir(out) == ["out.tar.gz"]

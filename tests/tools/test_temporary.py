@@ -34,7 +34,7 @@ with temporary(Path(sys.argv[1])) as file, temporary_folder(Path(sys.argv[1])) a
 
 
 def leave(path: Path) -> list[Path]:
-    """What a run leaves beside ``path`` that is killed."""
+    """Return the files that a killed run leaves beside ``path``."""
     before = set(path.parent.iterdir())
     subprocess.run([sys.executable, "-c", LEAVING, path])
     return sorted(set(path.parent.iterdir()) - before)
@@ -126,7 +126,7 @@ TAKEN = ".disk.raw.0123abcd.bvz-sparse"  # looks like one of ours
 
 
 def test_renamed_files_and_folders_stay(tmp_path: Path) -> None:
-    """In a folder of theirs, other users can rename what belongs to this user."""
+    """A user can rename files of others in a folder of their own."""
     path, folder = tmp_path / "disk.raw", tmp_path / TAKEN
     file = tmp_path / TAKEN.replace("0123", "4567")
     folder.mkdir()
@@ -137,7 +137,7 @@ def test_renamed_files_and_folders_stay(tmp_path: Path) -> None:
 
 
 def test_a_copy_of_a_leftover_stays(tmp_path: Path) -> None:
-    """Whoever copies a leftover with its attributes wants to keep it."""
+    """A copy that was made with its attributes is meant to be kept."""
     left = leave(tmp_path / "disk.raw")
     copies = [tmp_path / TAKEN.replace("0", str(number)) for number in range(len(left))]
     for each, copy in zip(left, copies):

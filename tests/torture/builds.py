@@ -184,7 +184,7 @@ def _clean(workspace: Path, chance: random.Random, log: Path) -> list[str]:
 
 
 def _wrong_with(image: Path, log: Path) -> list[str]:
-    """What keeps a finished image from being whole."""
+    """Return the faults of a finished image."""
     _start(log, "sparsify", "--json", "--verify", str(image)).wait(LIMIT)
     said = log.read_text()
     return [] if "ext4 checks clean" in said else [f"{image.name} is not whole: {said}"]

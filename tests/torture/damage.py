@@ -82,7 +82,7 @@ class Case(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What the engine did: in words for the table, and where bytes changed, not ``to_zeros``."""
+    """The outcome for the table, the changed ranges, and whether all of them are zeros now."""
 
     outcome: str
     changed: Ranges
@@ -243,7 +243,7 @@ def _deed(path: Path, deed: str) -> str:
     except ALLOWED as error:
         return f"refused: {type(error).__name__}"
     text = " ".join(notes)
-    if not re.search("left alone|cannot be told|only blocks of zeros", text):
+    if not re.search("left alone|only zero blocks", text):
         return "trusted"
     reason = next((why for pattern, why in REASONS.items() if re.search(pattern, text)), text)
     return f"left alone: {reason}"
@@ -252,7 +252,7 @@ def _deed(path: Path, deed: str) -> str:
 def _judge(
     bases: list[Base], folder: Path, seed: int, changed: tuple[int, Ranges]
 ) -> tuple[int, str]:
-    """How many bytes in use changed, and whose."""
+    """Return how many bytes in use changed, and their owner."""
     number, ranges = changed
     case, path = draw(bases, seed, number), folder / f"before{number}"
     scratch = folder / f"part{number}"

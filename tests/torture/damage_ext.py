@@ -34,7 +34,7 @@ BLOCK_UNINIT = 0x2
 
 
 class Ext:
-    """Where the metadata of a sound filesystem lies, which begins at a byte of the draft."""
+    """The places of metadata in a sound filesystem that begins at a byte of the draft."""
 
     def __init__(self, draft: Draft, at: int) -> None:
         self.draft, self.at = draft, at

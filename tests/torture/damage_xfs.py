@@ -26,7 +26,7 @@ Records = list[tuple[int, int]]
 
 
 class Xfs:
-    """Where the metadata of a sound filesystem lies, which begins at a byte of the draft."""
+    """The places of metadata in a sound filesystem that begins at a byte of the draft."""
 
     def __init__(self, draft: Draft, at: int) -> None:
         self.draft, self.at = draft, at

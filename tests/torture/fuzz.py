@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Found(NamedTuple):
-    """How many inputs were tried, how the process ended, what it said last, what it has saved."""
+    """The number of inputs, the exit status, the last message and the saved inputs of a process."""
 
     inputs: int
     status: int

@@ -1,4 +1,4 @@
-"""Whether bytes that changed in a damaged image had been in use."""
+"""Judge whether bytes that changed in a damaged image had been in use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BLKID = {"ext2": "ext", "ext3": "ext", "ext4": "ext", "xfs": "xfs", "swap": "swa
 
 
 def common(first: Ranges, second: Ranges) -> Ranges:
-    """What is in both."""
+    """Return the intersection."""
     return [(max(a, c), min(b, d)) for a, b in first for c, d in second if max(a, c) < min(b, d)]
 
 
@@ -21,7 +21,7 @@ def total(ranges: Ranges) -> int:
 
 
 def lost(image: Path, base: Base, changed: Ranges, scratch: Path) -> tuple[int, str]:
-    """How many of the bytes ``changed`` were in use, and what had them.
+    """Return how many of the bytes ``changed`` were in use, and their owner.
 
     ``image`` is damaged and as it was before. Where the checker of a filesystem finds nothing, the
     filesystem is right about what is in use; where it does, it and the sound image are both asked.

@@ -99,7 +99,7 @@ class Draft:
                 os.pwrite(file.fileno(), content, start)
 
     def changes(self, path: Path) -> tuple[Ranges, bool]:
-        """Where the file is not what was saved, and whether all of that is zero now."""
+        """Return the ranges that differ from the saved content, and whether all are zero now."""
         ranges: Ranges = []
         to_zeros = True
         with path.open("rb") as file:

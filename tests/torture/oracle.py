@@ -1,4 +1,4 @@
-"""Which bytes of a filesystem are in use, as its own programs tell: no code of the product."""
+"""The bytes in use of a filesystem, by its own programs: no code of the product is asked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def said(*command: str | Path, input: str = "") -> tuple[int, str]:
 
 
 def sound(path: Path, kind: str) -> bool:
-    """Whether the checker of the filesystem finds nothing, nor anything in its journal or log."""
+    """Return whether the checker finds no error and the journal or log is clean."""
     commands: dict[str, tuple[str | Path, ...]] = {
         "ext": ("e2fsck", "-fn", path),
         "xfs": ("xfs_repair", "-n", "-o", "force_geometry", "-f", path),
@@ -39,7 +39,7 @@ def sound(path: Path, kind: str) -> bool:
 
 
 def pending(path: Path, kind: str) -> bool:
-    """Whether its journal or log has something to be replayed."""
+    """Return whether its journal or log has something to be replayed."""
     if kind == "xfs":
         code, text = said("xfs_logprint", "-t", path)
         return code != 0 or "state: <CLEAN>" not in text
@@ -47,7 +47,7 @@ def pending(path: Path, kind: str) -> bool:
 
 
 def block_size(path: Path) -> int:
-    """Of an ext filesystem, which may be damaged."""
+    """Return the block size of an ext filesystem, which may be damaged."""
     with path.open("rb") as file:
         file.seek(1024 + 0x18)
         return 1024 << min(int.from_bytes(file.read(4), "little"), 6)
@@ -117,7 +117,7 @@ def journal(path: Path) -> list[int]:
 
 
 def owners(path: Path, blocks: list[int]) -> dict[int, str]:
-    """For blocks of an ext filesystem, which may be damaged, the inode that has each."""
+    """Return the inode of each of these blocks of an ext filesystem, which may be damaged."""
     script = "".join(
         f"icheck {' '.join(map(str, blocks[i : i + 200]))}\n" for i in range(0, len(blocks), 200)
     )

@@ -17,7 +17,7 @@ Run = Callable[["Job", "Tally"], None]
 
 @dataclass(frozen=True)
 class Job:
-    """What a part is to do: ``share`` of its full form, in a ``folder`` of its own.
+    """A task for a part: ``share`` of its full form, in its own ``folder``.
 
     The same ``seed`` gives the same choices. ``only``: the one case that is to be repeated.
     """
@@ -29,13 +29,13 @@ class Job:
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
 
     def count(self, full: int) -> int:
-        """How many of ``full`` cases are to be tried."""
+        """Return the number of cases to try, of ``full``."""
         return max(round(full * self.share), 1)
 
 
 @dataclass
 class Tally:
-    """What was tried, and what came of it.
+    """The number of cases and their outcomes.
 
     ``tried``: cases by kind, of which ``images``, ``kills`` and ``faults`` are in the last line.
     ``lost``: bytes in use that changed. ``failures``: a line for each case that went wrong, with

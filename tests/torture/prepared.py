@@ -26,7 +26,7 @@ class Prepared:
         return path
 
     def lost(self, path: Path) -> int:
-        """How many bytes in use are not what they were in the image at ``path``."""
+        """Return how many bytes in use have changed in the image at ``path``."""
         if path.stat().st_size != len(self._content):
             return len(self._content)
         now, before = path.read_bytes(), self._content

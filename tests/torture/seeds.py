@@ -1,4 +1,4 @@
-"""What fuzzing begins with: metadata of small sound images."""
+"""Seeds of the fuzzer: metadata of small sound images."""
 
 from __future__ import annotations
 

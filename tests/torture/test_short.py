@@ -8,12 +8,16 @@ import pytest
 
 from .parts import PARTS, Job, Tally, load
 
-pytestmark = pytest.mark.loop
+pytestmark = [pytest.mark.loop, pytest.mark.timeout(900)]
 
 SHARES = {"damage": 0.02, "fuzz": 0.02, "kills": 0.01, "faults": 0.03, "builds": 0.07}
 
 
-@pytest.mark.parametrize("part", PARTS)
+# its builds and their neighbour have nodes in /dev
+GROUPS = {"builds": pytest.mark.xdist_group("partition-nodes")}
+
+
+@pytest.mark.parametrize("part", [pytest.param(part, marks=GROUPS.get(part, ())) for part in PARTS])
 def test_short(part: str, tmp_path: Path) -> None:
     tally = Tally()
     load(part)(Job(tmp_path, share=SHARES[part]), tally)

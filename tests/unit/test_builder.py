@@ -1,4 +1,4 @@
-"""What a build shows, and how it names what went wrong."""
+"""Messages of a build: its progress, and the reason of a failure."""
 
 from __future__ import annotations
 

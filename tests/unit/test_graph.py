@@ -37,6 +37,7 @@ from bootstrapvz.providers.gce.tasks import image as gce  # noqa: E402
 from bootstrapvz_sparse.plugin.tasks import (  # noqa: E402
     create,
     host,
+    keep,
     ledger,
     limit,
     move,
@@ -45,6 +46,7 @@ from bootstrapvz_sparse.plugin.tasks import (  # noqa: E402
     sparsify,
     tarball,
 )
+from bootstrapvz_sparse.util.errors import VerificationFailed  # noqa: E402
 from tests.support.manifests import SMALL  # noqa: E402
 
 TESTS = Path(__file__).parent.parent
@@ -123,7 +125,7 @@ def test_providers_without_an_image_file(provider: str) -> None:
     data = yaml.safe_load((PROVIDERS / f"{provider}.yml").read_text())
     scheduled(copy.deepcopy(data))
     data.setdefault("plugins", {})["sparse"] = {}
-    with pytest.raises(ManifestError, match="the sparse plugin works on image files"):
+    with pytest.raises(ManifestError, match="the sparse plugin needs a file-backed volume"):
         scheduled(data)
 
 
@@ -175,6 +177,8 @@ def test_declared_edges() -> None:
         move.MoveSparse: {image.MoveImage},
         tarball.CreateTarball: {gce.CreateTarball},
         scratch.Delete: {workspace.DeleteWorkspace},
+        keep.KeepImage: {volume.Delete, workspace.DeleteWorkspace},
+        keep.KeepTarball: {workspace.DeleteWorkspace},
     }.items():
         assert set(task.successors) == others
     for task, others in {
@@ -280,9 +284,18 @@ def test_folders_of_minimize_size_are_bound_over_ours(sparse_first: bool) -> Non
     assert sorted(order, key=tasks.index) == order
 
 
+DETACHED = [create.CreateSparse, volume.Attach, volume.Detach]
+KEPT = {keep.KeepImage}
+
+
 def test_rollback() -> None:
     manifest = Manifest(data=copy.deepcopy(SMALL))
     for completed, expected in (
+        (DETACHED, KEPT),
+        ([*DETACHED, sparsify.Sparsify, move.MoveSparse], KEPT),
+        ([*DETACHED, tarball.CreateTarball], {volume.Delete, keep.KeepTarball}),
+        ([*DETACHED, tarball.CreateTarball, volume.Delete], {keep.KeepTarball}),
+        ([*DETACHED, volume.Delete], set()),
         ([create.CreateSparse], {volume.Delete}),
         ([create.CreateSparse, volume.Attach], {volume.Delete, volume.Detach}),
         ([create.CreateSparse, volume.Delete], set()),
@@ -298,3 +311,22 @@ def test_rollback() -> None:
 
         tasks = load_tasks("resolve_rollback_tasks", manifest, completed, counter_task)
         assert tasks == expected
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), VerificationFailed(), keep.OverLimit("too large")], ids=repr
+)
+def test_rollback_of_an_image_that_is_not_wanted(error: BaseException) -> None:
+    """It was interrupted, found to be wrong, or too large."""
+    manifest = Manifest(data=copy.deepcopy(SMALL))
+    completed = [*DETACHED, tarball.CreateTarball]
+
+    def counter_task(tasks: set[Any], task: Any, counter: Any) -> None:
+        if task in completed and counter not in completed:
+            tasks.add(counter)
+
+    try:
+        raise error
+    except BaseException:
+        tasks = load_tasks("resolve_rollback_tasks", manifest, completed, counter_task)
+    assert tasks == {volume.Delete, tarball.Delete}

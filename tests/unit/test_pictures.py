@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 import re
 from collections.abc import Iterator
@@ -11,20 +10,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from bootstrapvz_sparse.image.inspect import Inspection
 
 from bootstrapvz_sparse.image.extents import Ranges, total
 from bootstrapvz_sparse.image.filesystems import FreeSpace
 from bootstrapvz_sparse.image.partitions import Partition, Table
-from bootstrapvz_sparse.image.survey import (
-    KINDS,
-    Plan,
-    Region,
-    Survey,
-)
-from bootstrapvz_sparse.ledger.ledger import Entry, Ledger, load
+from bootstrapvz_sparse.image.plans import KINDS, Plan
+from bootstrapvz_sparse.image.survey import Allocation, Region, Survey
 from bootstrapvz_sparse.render.cells import cell_size, cells
-from bootstrapvz_sparse.render.drawing import FILLS, WIDTH, shortened
+from bootstrapvz_sparse.render.drawing import FILLS, shortened
 from bootstrapvz_sparse.render.html import inspections_page, ledger_page
 from bootstrapvz_sparse.render.image_svg import (
     CELLS,
@@ -35,40 +28,32 @@ from bootstrapvz_sparse.render.image_svg import (
     picture,
     totals,
 )
-from bootstrapvz_sparse.render.json import ledger_json
 from bootstrapvz_sparse.render.kinds import KINDS as LOOKS
 from bootstrapvz_sparse.render.ledger_svg import chart
 from bootstrapvz_sparse.render.markup import html_text, svg_text
-from bootstrapvz_sparse.render.text import ledger_text
-from bootstrapvz_sparse.util.errors import InvalidReport
 from bootstrapvz_sparse.util.text import human
-
-MIB, GIB = 1 << 20, 1 << 30
-SVG = "{http://www.w3.org/2000/svg}"
-EVIL = "<script>alert('&\"')</script>]]>\x1b[31m\n\udcff\x00"
+from tests.support.pictures import EVIL, GIB, MIB, SVG, ledger_of_a_build, parsed, texts
 
 
-def inspection_of(size: int, regions: list[Region], data: Ranges, **more: Ranges) -> Inspection:
-    """Return the inspection of an image that does not exist."""
+def plan_of(size: int, regions: list[Region], data: Ranges, **more: Ranges) -> Plan:
+    """Return the plan for an image that does not exist."""
+    unwritten = more.get("unwritten", [])
     survey = Survey(
         size=size,
-        allocated=total(data) + total(more.get("unwritten", [])),
         block=4096,
         table=Table("gpt" if regions else "unknown", tuple(r.partition for r in regions)),
         regions=tuple(regions),
-        data=data,
-        unwritten=more.get("unwritten", []),
-        shared=[],
+        allocation=Allocation(total(data) + total(unwritten), data, unwritten, shared=[]),
     )
-    plan = Plan(survey, more.get("zero", []))
-    return Inspection(Path(f"/images/disk {EVIL}.raw"), plan, (f"a remark {EVIL} " * 9,))
+    path, notes = Path(f"/images/disk {EVIL}.raw"), (f"a remark {EVIL} " * 9,)
+    return Plan(survey, more.get("zero", []), path=path, notes=notes)
 
 
-def everything() -> Inspection:
+def everything() -> Plan:
     """Return all kinds, three partitions, bytes outside of them, and names that are markup."""
     root = FreeSpace(free=[(40 * MIB, 60 * MIB)], journal=[(60 * MIB, 62 * MIB)], swap=[])
     swap = FreeSpace(free=[], journal=[], swap=[(20 * MIB + 4096, 30 * MIB)])
-    return inspection_of(
+    return plan_of(
         100 * MIB,
         [
             Region(Partition(1, MIB, 20 * MIB, name=EVIL, filesystem="xfs")),
@@ -81,22 +66,14 @@ def everything() -> Inspection:
     )
 
 
-def texts(drawing: ElementTree.Element) -> list[str]:
-    return [node.text or "" for node in drawing.iter(f"{SVG}text")]
-
-
-def parsed(drawing: ElementTree.Element) -> ElementTree.Element:
-    return ElementTree.fromstring(svg_text(drawing).encode())
-
-
 def test_before_and_after_add_up() -> None:
-    inspection = everything()
-    found = parts(inspection)
+    plan = everything()
+    found = parts(plan)
     before, after = totals(found)
     assert [part.name for part in found] == ["partition 1", "partition 2", "partition 3", "outside"]
     assert sum(before.values()) == sum(after.values()) == 100 * MIB
-    assert on_disk(before) == inspection.plan.survey.allocated
-    assert on_disk(before) - on_disk(after) == inspection.plan.gain
+    assert on_disk(before) == plan.survey.allocated
+    assert on_disk(before) - on_disk(after) == plan.gain
     assert after["in use"] == before["in use"]
     assert {kind for kind in KINDS if after[kind]} == {"in use", "hole"}
     for part in found:
@@ -107,7 +84,7 @@ def test_before_and_after_add_up() -> None:
 def test_partial_blocks_stay() -> None:
     free = FreeSpace(free=[(1000, 9000)], journal=[], swap=[])
     region = Region(Partition(0, 0, 12288, filesystem="ext4"), free)
-    _, after = totals(parts(inspection_of(12288, [region], data=[(0, 12288)])))
+    _, after = totals(parts(plan_of(12288, [region], data=[(0, 12288)])))
     assert (after["free"], after["hole"]) == (8000 - 4096, 4096)
 
 
@@ -124,7 +101,7 @@ def test_well_formed_with_each_kind_in_the_legend() -> None:
 
 
 def test_legend_has_only_kinds_in_use() -> None:
-    plain = texts(parsed(picture(inspection_of(MIB, [Region(Partition(0, 0, MIB))], [(0, MIB)]))))
+    plain = texts(parsed(picture(plan_of(MIB, [Region(Partition(0, 0, MIB))], [(0, MIB)]))))
     assert "in use" in plain and not {"free", "swap", "hole"} & set(plain)
 
 
@@ -188,18 +165,15 @@ def test_big_images_make_small_files(size: int) -> None:
     data = list(zip(edges[::2], edges[1::2]))
     free = [(start, (start + end) // 8192 * 4096) for start, end in data[::2]]
     region = Region(Partition(0, 0, size, filesystem="ext4"), FreeSpace(sorted(free), [], []))
-    assert len(svg_text(picture(inspection_of(size, [region], data)))) < 100_000
+    assert len(svg_text(picture(plan_of(size, [region], data)))) < 100_000
     cell = cell_size(size, 4096, CELLS)
     regular = [(start, start + cell) for start in range(0, size, 2 * cell)]  # each cell differs
-    assert (
-        len(svg_text(picture(inspection_of(size, [Region(Partition(0, 0, size))], regular))))
-        < 100_000
-    )
+    assert len(svg_text(picture(plan_of(size, [Region(Partition(0, 0, size))], regular)))) < 100_000
 
 
 def test_many_partitions() -> None:
     regions = [Region(Partition(n, n * MIB, (n + 1) * MIB)) for n in range(1, 129)]
-    text = svg_text(picture(inspection_of(130 * MIB, regions, [(0, 130 * MIB)])))
+    text = svg_text(picture(plan_of(130 * MIB, regions, [(0, 130 * MIB)])))
     assert len(text) < 300_000
     root = ElementTree.fromstring(text)
     lowest = max(float(node.get("y", 0)) for node in root.iter(f"{SVG}text"))
@@ -207,7 +181,7 @@ def test_many_partitions() -> None:
 
 
 def test_unknown_contents() -> None:
-    said = texts(parsed(picture(inspection_of(MIB, [], [(0, MIB)]))))
+    said = texts(parsed(picture(plan_of(MIB, [], [(0, MIB)]))))
     assert "1.0 MiB, unknown contents" in said and "whole image, 1.0 MiB" in said
 
 
@@ -260,78 +234,3 @@ def test_terminal_has_the_colours_of_the_pictures(name: str) -> None:
 def test_shortened() -> None:
     assert shortened("abc", 3) == "abc"
     assert shortened("abcdefgh", 5) == "ab…gh" and len(shortened("x" * 99, 60)) == 60
-
-
-def ledger_of_a_build() -> Ledger:
-    ledger = Ledger()
-    ledger.entries += [
-        Entry("created", 2 * GIB, 0, 0.01),
-        Entry("built", 2 * GIB, 754 * MIB, 106.3),
-        Entry("sparsified", 2 * GIB, 682 * MIB, 1.4, "punch"),
-        Entry("packed", 250 * MIB, 251 * MIB, 12.0),
-    ]
-    ledger.peak = 785 * MIB
-    ledger.limits.update(allocated=900 * MIB, tarball=200 * MIB)
-    ledger.verified.append("no byte in use has changed")
-    ledger.notes.append(EVIL)
-    return ledger
-
-
-def test_chart() -> None:
-    drawing = parsed(chart(ledger_of_a_build(), EVIL))
-    said = texts(drawing)
-    for text in ("created", "built", "sparsified (punch)", "packed", "754.0 MiB", "106.3 s"):
-        assert text in said
-    assert "peak during the build: 785.0 MiB" in said
-    assert "limit for the image, on disk: 900.0 MiB" in said
-    assert "above the limit; the build failed" in said  # the tarball is
-    assert drawing.get("role") == "img"
-    for path in drawing.iter(f"{SVG}path"):
-        for x in re.findall(r"[MH]([\d.]+)", path.get("d", "")):
-            assert 0 <= float(x) <= WIDTH
-
-
-def test_charts_of_little() -> None:
-    empty = Ledger()
-    assert "0 B" in texts(parsed(chart(empty, "x")))
-    empty.entries.append(Entry("created", 0, 0, 0.0))
-    empty.limits["allocated"] = 1 << 50
-    assert "limit for the image, on disk: 1024.0 TiB" in texts(parsed(chart(empty, "x")))
-
-
-def test_load_reads_ledger_json() -> None:
-    written = json.dumps(ledger_json(ledger_of_a_build(), image="/images/disk.raw")).encode()
-    ledger, name = load(written)
-    assert name == "disk.raw" and ledger_text(ledger) == ledger_text(ledger_of_a_build())
-    assert (
-        load(json.dumps(ledger_json(Ledger(), image=None)).encode())[1]
-        == "an image that was not kept"
-    )
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"",
-        b"\xff",
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"version": 1}',
-        b'{"version": 1, "stages": [1]}',
-        b"[" * 100000,
-    ],
-)
-def test_load_rejects_other_documents(text: bytes) -> None:
-    with pytest.raises(InvalidReport, match="^not the report of a build$"):
-        load(text)
-
-
-def test_load_rejects_other_versions() -> None:
-    document = {**ledger_json(ledger_of_a_build(), image="x"), "version": 2}
-    with pytest.raises(InvalidReport, match="version 2"):
-        load(json.dumps(document).encode())
-    document = ledger_json(ledger_of_a_build(), image="x")
-    document["stages"][0]["allocated"] = -1
-    with pytest.raises(InvalidReport):
-        load(json.dumps(document).encode())

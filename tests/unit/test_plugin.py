@@ -1,4 +1,4 @@
-"""What the parts of the plugin do that need no root, and what they say."""
+"""Parts of the plugin that need no root, and their messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ upstream.install()
 
 from bootstrapvz.common.exceptions import TaskError  # noqa: E402
 
-from bootstrapvz_sparse.plugin.tasks import create, host, ledger  # noqa: E402
+from bootstrapvz_sparse.plugin import context  # noqa: E402
+from bootstrapvz_sparse.plugin.tasks import create, host, ledger, limit  # noqa: E402
 
 SCHEMA = Path(__file__).parent.parent.parent / "docs" / "ledger.schema.json"
 
@@ -94,7 +95,7 @@ def test_a_volume_that_is_not_sparse_is_refused(tmp_path: Path, size: int) -> No
         with open(path, "rb") as file:
             os.fsync(file.fileno())
 
-    with pytest.raises(TaskError, match="was created with"):
+    with pytest.raises(TaskError, match="created with"):
         create.CreateSparse.run(info_with(tmp_path, fill))
     assert list(tmp_path.iterdir()) == []
 
@@ -119,7 +120,7 @@ def test_programs_that_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert needed({"sparsify": "none"}, "vdi") == always
     monkeypatch.setattr(shutil, "which", lambda program: None)
     assert needed({}) == always - {"truncate"}  # CreateSparse does without
-    with pytest.raises(TaskError, match="sparse.sparsify_command: there is no program my tool"):
+    with pytest.raises(TaskError, match="sparse.sparsify_command: my tool not found"):
         needed({"sparsify": "command", "sparsify_command": "'my tool' -x"})
 
 
@@ -180,12 +181,12 @@ def reported(tmp_path: Path, report: str, *, image_path: str | None = "/images/x
     info.volume = SimpleNamespace(**({"image_path": image_path} if image_path else {}))
     ledger.CheckReport.run(info)
     (tmp_path / "image").write_bytes(b"x" * 4096)
-    book = ledger.ledger(info)
+    book = context.state(info).ledger
     book.measure("created", tmp_path / "image")
     book.measure("sparsified", tmp_path / "image", method="punch")
     book.peak, book.limits["allocated"] = 8192, 1 << 20
     book.verified.append("a proof")
-    ledger.remark(info, "a remark")
+    ledger.warn(info, "a remark")
     ledger.Show.run(info)
     path = Path(str(tmp_path / report).format(**info.manifest_vars))
     assert not [other for other in path.parent.iterdir() if other.name.startswith(".")]
@@ -222,8 +223,8 @@ def test_the_schema_of_the_report_refuses_what_it_does_not_know() -> None:
     [
         ("file/x.json", "File exists"),
         ("folder", "is a directory"),
-        ("{nonsense}.json", "no such placeholder: 'nonsense'"),
-        ("{.json", "no such placeholder"),
+        ("{nonsense}.json", "unknown placeholder: 'nonsense'"),
+        ("{.json", "unknown placeholder"),
     ],
 )
 def test_a_report_that_cannot_be_written(tmp_path: Path, report: str, message: str) -> None:
@@ -247,3 +248,22 @@ def test_a_report_that_cannot_be_written(tmp_path: Path, report: str, message: s
 )
 def test_human(size: int, text: str) -> None:
     assert human(size) == text
+
+
+def test_largest_folders() -> None:
+    """Of the output of ``du --null``, whose names may have any other byte."""
+    output = "".join(
+        f"{size}\t/run/root{path}\0"
+        for size, path in (
+            *((500, ""), (300, "/usr"), (200, "/usr/lib"), (90, "/usr/a\nb"), (10, "/usr/\ufffd")),
+            *((100, "/var"), (70, "/var/c\td"), (30, "/srv"), (20, "/opt"), (0, "/proc")),
+        )
+    )
+    assert limit._largest(output, "/run/root") == {
+        "/usr/lib": 200,
+        "/usr/a\nb": 90,
+        "/var/c\td": 70,
+        "/srv": 30,
+        "/opt": 20,
+    }
+    assert limit._largest("7\t/run/root\0", "/run/root") == {"/": 7}

@@ -1,4 +1,4 @@
-"""Where the programs of others are looked for."""
+"""The search path of external programs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 
 from bootstrapvz_sparse.util.errors import ProgramMissing
 from bootstrapvz_sparse.util.programs import SYSTEM_FOLDERS, find, search_path
+
+UNSAFE = (0o777, 0o757, 0o775)
 
 
 @pytest.fixture
@@ -28,13 +30,16 @@ def test_the_folders_of_the_system_are_added(folder: Path, monkeypatch: pytest.M
     assert find("a-program") == str(folder / "a-program")
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o757, 0o775])
-@pytest.mark.parametrize("place", ["bin", "bin/a-program", ""])
+@pytest.mark.parametrize(
+    ("place", "mode"),
+    [
+        *((place, mode) for place in ("bin", "bin/a-program") for mode in (*UNSAFE, 0o1777)),
+        *(("", mode) for mode in UNSAFE),  # a parent may have the sticky bit
+    ],
+)
 def test_ignores_what_other_users_can_replace(
-    mode: int, place: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    place: str, mode: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if mode & 0o1000 and not place:
-        pytest.skip("a parent may have the sticky bit")
     (folder.parent / place).chmod(mode)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin")
     with pytest.raises(ProgramMissing, match="a-program is not installed"):

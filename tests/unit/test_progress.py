@@ -1,4 +1,4 @@
-"""How far the running task is, on the last line of a terminal and nowhere else."""
+"""The progress of the running task is shown on the last line of a terminal only."""
 
 from __future__ import annotations
 

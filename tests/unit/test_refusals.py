@@ -1,4 +1,4 @@
-"""What is refused before anything is created: one clear line, exit 1, nothing left."""
+"""Builds that are refused before anything is created: one clear line, exit 1, nothing left."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def refused(
         ({"plugins.sparse": {"reclaim": True}}, "plugins.sparse.reclaim: True is not one of"),
         ({"plugins.sparse": {"reclaim": "all"}}, "plugins.sparse.reclaim: 'all' is not one of"),
         ({"plugins.sparse": {"sparsify": ["punch"]}}, "plugins.sparse.sparsify: ['punch'] is"),
-        ({"plugins.sparse": None}, "plugins.sparse: None is not a block of settings, such as {}"),
+        ({"plugins.sparse": None}, "plugins.sparse: expected a mapping of settings"),
         (
             {"volume.backing": "folder", "provider.name": "docker", "system.bootloader": "none"},
-            "volume.backing: the sparse plugin works on image files",
+            "volume.backing: the sparse plugin needs a file-backed volume",
         ),
         ({"plugins.sparse2": {}}, "plugins: unknown plugin sparse2"),
         ({"provider.name": "nocloud"}, "providers: unknown provider nocloud"),
@@ -198,7 +198,7 @@ def test_debootstrap_does_not_know_the_release(
 def test_files_that_nobody_brings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     docker = {"version": "1.11.2"}
     said = refused(tmp_path, capsys, {"plugins": {"docker_daemon": docker}})
-    assert "AddDockerInit needs the file init.d/docker" in said
+    assert "AddDockerInit: init.d/docker is missing" in said
 
 
 def test_log_folder_that_cannot_be_written(

@@ -1,4 +1,4 @@
-"""What a block may say, and what is said of all else: the path in the manifest and the remedy."""
+"""Settings of the block: valid ones, and the message for each other, with its path and remedy."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def test_the_empty_block_is_right_everywhere(backing: str) -> None:
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        ("null", "plugins.sparse: None is not a block of settings, such as {}"),
-        ("[]", "plugins.sparse: [] is not a block of settings, such as {}"),
-        ("'auto'", "plugins.sparse: 'auto' is not a block"),
-        ("{sparsfy: punch}", "plugins.sparse.sparsfy: unknown key, known are: reclaim, sparsify,"),
+        ("null", "plugins.sparse: expected a mapping of settings (for example {}), got None"),
+        ("[]", "plugins.sparse: expected a mapping of settings (for example {}), got []"),
+        ("'auto'", "plugins.sparse: expected a mapping of settings (for example {}), got 'auto'"),
+        ("{sparsfy: punch}", "plugins.sparse.sparsfy: unknown key (known keys: reclaim, sparsify,"),
         ("{1: 2}", "plugins.sparse.1: unknown key"),
         ("{Reclaim: auto}", "plugins.sparse.Reclaim: unknown key"),
         ("{reclaim: all}", "plugins.sparse.reclaim: 'all' is not one of ['auto', 'metadata', "),
@@ -83,67 +83,127 @@ def test_the_empty_block_is_right_everywhere(backing: str) -> None:
         ("{sparsify: fast}", "plugins.sparse.sparsify: 'fast' is not one of"),
         ("{sparsify: false}", "plugins.sparse.sparsify: False is not one of"),
         ("{sparsify: dig_holes}", "plugins.sparse.sparsify: 'dig_holes' is not one of"),
-        ("{sparsify: command}", "plugins.sparse.sparsify: sparsify: command needs a program"),
-        ("{sparsify_command: x}", "plugins.sparse.sparsify_command: it is for sparsify: command"),
+        ("{sparsify: command}", "plugins.sparse.sparsify: command needs a program"),
+        (
+            "{sparsify_command: x}",
+            "plugins.sparse.sparsify_command: only used with sparsify: command",
+        ),
         (
             "{sparsify: punch, sparsify_command: x}",
-            "plugins.sparse.sparsify_command: it is for sparsify: command alone",
+            "plugins.sparse.sparsify_command: only used with sparsify: command; add",
         ),
         (
             "{sparsify: command, sparsify_command: [x]}",
-            "plugins.sparse.sparsify_command: ['x'] is not a program, such as sparsify",
+            "plugins.sparse.sparsify_command: expected a program (for example ",
         ),
         (
             "{sparsify: command, sparsify_command: ''}",
-            "plugins.sparse.sparsify_command: '' is not a program",
+            "plugins.sparse.sparsify_command: expected a program (for example ",
         ),
         (
             "{sparsify: command, sparsify_command: ' '}",
-            "plugins.sparse.sparsify_command: ' ' is not a program",
+            "plugins.sparse.sparsify_command: expected a program (for example ",
         ),
         (
             "{sparsify: command, sparsify_command: '\"a'}",
             "plugins.sparse.sparsify_command: no closing quotation",
         ),
-        ("{scratch: true}", "plugins.sparse.scratch: True is not a list of absolute folders"),
-        ("{scratch: /tmp}", "plugins.sparse.scratch: '/tmp' is not a list of absolute folders"),
-        ("{scratch: [tmp]}", "plugins.sparse.scratch: ['tmp'] is not a list of absolute folders"),
-        ("{scratch: [1]}", "plugins.sparse.scratch: [1] is not a list of absolute folders"),
-        ("{scratch: [/]}", "plugins.sparse.scratch.0: '/' is not a folder of the image"),
-        ("{scratch: [/a, /a/../b]}", "plugins.sparse.scratch.1: '/a/../b' is not a folder"),
-        ("{scratch: [/a//b]}", "plugins.sparse.scratch.0: '/a//b' is not a folder of the image"),
-        ("{scratch: [/a/./b]}", "plugins.sparse.scratch.0: '/a/./b' is not a folder"),
-        ("{scratch: [/dev]}", "plugins.sparse.scratch.0: '/dev' cannot be bound"),
-        ("{scratch: [/proc/1]}", "plugins.sparse.scratch.0: '/proc/1' cannot be bound"),
-        ("{scratch: [/var/run]}", "plugins.sparse.scratch.0: '/var/run' cannot be bound"),
-        ("{scratch: [/lib/x]}", "plugins.sparse.scratch.0: '/lib/x' cannot be bound"),
-        ("{scratch: [/var, /var/tmp]}", "plugins.sparse.scratch.1: '/var/tmp' and '/var' are in"),
-        ("{scratch: [/tmp, /tmp/]}", "plugins.sparse.scratch.1: '/tmp' and '/tmp' are in each"),
-        ("{verify: 'yes'}", "plugins.sparse.verify: 'yes' is not true or false"),
-        ("{verify: 1}", "plugins.sparse.verify: 1 is not true or false"),
-        ("{min_hole: 4096}", "plugins.sparse.min_hole: 4096 is not a valid size (examples: 900MiB"),
-        ("{min_hole: -1B}", "plugins.sparse.min_hole: '-1B' is not a valid size (examples: 9"),
-        ("{min_hole: 1.5MiB}", "plugins.sparse.min_hole: '1.5MiB' is not a valid size"),
+        (
+            "{scratch: true}",
+            "plugins.sparse.scratch: expected a list of absolute folders or false, got True",
+        ),
+        (
+            "{scratch: /tmp}",
+            "plugins.sparse.scratch: expected a list of absolute folders or false, got '/tmp'",
+        ),
+        (
+            "{scratch: [tmp]}",
+            "plugins.sparse.scratch: expected a list of absolute folders or false, got ['tmp']",
+        ),
+        (
+            "{scratch: [1]}",
+            "plugins.sparse.scratch: expected a list of absolute folders or false, got [1]",
+        ),
+        ("{scratch: [/]}", "plugins.sparse.scratch.0: '/' is not a plain absolute path"),
+        (
+            "{scratch: [/a, /a/../b]}",
+            "plugins.sparse.scratch.1: '/a/../b' is not a plain absolute path",
+        ),
+        ("{scratch: [/a//b]}", "plugins.sparse.scratch.0: '/a//b' is not a plain absolute path"),
+        ("{scratch: [/a/./b]}", "plugins.sparse.scratch.0: '/a/./b' is not a plain absolute path"),
+        ("{scratch: [/dev]}", "plugins.sparse.scratch.0: '/dev' belongs to the kernel or is a"),
+        (
+            "{scratch: [/proc/1]}",
+            "plugins.sparse.scratch.0: '/proc/1' belongs to the kernel or is a",
+        ),
+        (
+            "{scratch: [/var/run]}",
+            "plugins.sparse.scratch.0: '/var/run' belongs to the kernel or is a",
+        ),
+        ("{scratch: [/lib/x]}", "plugins.sparse.scratch.0: '/lib/x' belongs to the kernel or is a"),
+        ("{scratch: [/var, /var/tmp]}", "plugins.sparse.scratch.1: '/var/tmp' and '/var' overlap"),
+        ("{scratch: [/tmp, /tmp/]}", "plugins.sparse.scratch.1: '/tmp' and '/tmp' overlap"),
+        ("{verify: 'yes'}", "plugins.sparse.verify: expected true or false, got 'yes'"),
+        ("{verify: 1}", "plugins.sparse.verify: expected true or false, got 1"),
+        (
+            "{min_hole: 4096}",
+            "plugins.sparse.min_hole: expected a size (examples: 900MiB, 2GiB), got 4096",
+        ),
+        (
+            "{min_hole: -1B}",
+            "plugins.sparse.min_hole: expected a size (examples: 900MiB, 2GiB), got '-1B'",
+        ),
+        (
+            "{min_hole: 1.5MiB}",
+            "plugins.sparse.min_hole: expected a size (examples: 900MiB, 2GiB), got '1.5MiB'",
+        ),
         (
             "{min_hole: 64KiB, sparsify: copy}",
-            "plugins.sparse.min_hole: it is for raw volumes with sparsify auto, punch, reflink",
+            "plugins.sparse.min_hole: only used on raw volumes with sparsify auto, punch, reflink",
         ),
-        ("{limit: 900MiB}", "plugins.sparse.limit: '900MiB' is not a limit, such as {allocated"),
-        ("{limit: {}}", "plugins.sparse.limit: {} is not a limit, such as {allocated: 900MiB}"),
-        ("{limit: {alocated: 1B}}", "plugins.sparse.limit.alocated: unknown key, known are: all"),
-        ("{limit: {allocated: 1}}", "plugins.sparse.limit.allocated: 1 is not a valid size"),
-        ("{limit: {allocated: 1G B}}", "plugins.sparse.limit.allocated: '1G B' is not a valid"),
-        ("{limit: {allocated: 1PiB}}", "plugins.sparse.limit.allocated: '1PiB' is not a valid"),
+        (
+            "{limit: 900MiB}",
+            "plugins.sparse.limit: expected a limit (for example {allocated: 900MiB}), got '900",
+        ),
+        (
+            "{limit: {}}",
+            "plugins.sparse.limit: expected a limit (for example {allocated: 900MiB}), got {}",
+        ),
+        ("{limit: {alocated: 1B}}", "plugins.sparse.limit.alocated: unknown key (known keys: all"),
+        (
+            "{limit: {allocated: 1}}",
+            "plugins.sparse.limit.allocated: expected a size (examples: 900MiB, 2GiB), got 1",
+        ),
+        (
+            "{limit: {allocated: 1G B}}",
+            "plugins.sparse.limit.allocated: expected a size (examples: 900MiB, 2GiB), got '1G B'",
+        ),
+        (
+            "{limit: {allocated: 1PiB}}",
+            "plugins.sparse.limit.allocated: expected a size (examples: 900MiB, 2GiB), got '1PiB'",
+        ),
         ("{tarball: {level: 9}}", "plugins.sparse.tarball: only the provider gce makes a tarball"),
-        ("{tarball: {level: 0}}", "plugins.sparse.tarball.level: 0 is not a whole number from 1"),
-        ("{tarball: {level: fast}}", "plugins.sparse.tarball.level: 'fast' is not a whole number"),
+        (
+            "{tarball: {level: 0}}",
+            "plugins.sparse.tarball.level: expected a whole number from 1 to 9, got 0",
+        ),
+        (
+            "{tarball: {level: fast}}",
+            "plugins.sparse.tarball.level: expected a whole number from 1 to 9, got 'fast'",
+        ),
         ("{tarball: {compressor: xz}}", "plugins.sparse.tarball.compressor: 'xz' is not one of"),
-        ("{tarball: {threads: 2}}", "plugins.sparse.tarball.threads: unknown key, known are: comp"),
-        ("{tarball: gzip}", "plugins.sparse.tarball: 'gzip' is not settings of the compression"),
+        (
+            "{tarball: {threads: 2}}",
+            "plugins.sparse.tarball.threads: unknown key (known keys: comp",
+        ),
+        (
+            "{tarball: gzip}",
+            "plugins.sparse.tarball: expected a mapping of settings (for example {level: 9}), got ",
+        ),
         ("{limit: {tarball: 1GiB}}", "plugins.sparse.limit.tarball: only the provider gce makes"),
-        ("{report: ''}", "plugins.sparse.report: '' is not a path"),
-        ("{report: 1}", "plugins.sparse.report: 1 is not a path"),
-        ("{report: [x]}", "plugins.sparse.report: ['x'] is not a path"),
+        ("{report: ''}", "plugins.sparse.report: expected a path, got ''"),
+        ("{report: 1}", "plugins.sparse.report: expected a path, got 1"),
+        ("{report: [x]}", "plugins.sparse.report: expected a path, got ['x']"),
     ],
 )
 def test_invalid(block: str, message: str) -> None:
@@ -155,23 +215,35 @@ def test_invalid(block: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("backing", "block", "message"),
     [
-        ("folder", {}, "volume.backing: the sparse plugin works on image files (raw, s3, vhd, "),
-        ("ebs", {}, "volume.backing: the sparse plugin works on image files"),
-        ("lvm", {}, "volume.backing: the sparse plugin works on image files"),
-        ("vdi", {"reclaim": "discard"}, "plugins.sparse.reclaim: discard cannot be done on a vdi"),
-        ("vhd", {"reclaim": "discard"}, "plugins.sparse.reclaim: discard cannot be done on a vhd"),
+        (
+            "folder",
+            {},
+            "volume.backing: the sparse plugin needs a file-backed volume (raw, s3, vhd, ",
+        ),
+        ("ebs", {}, "volume.backing: the sparse plugin needs a file-backed volume"),
+        ("lvm", {}, "volume.backing: the sparse plugin needs a file-backed volume"),
+        (
+            "vdi",
+            {"reclaim": "discard"},
+            "plugins.sparse.reclaim: discard is not supported on vdi volumes",
+        ),
+        (
+            "vhd",
+            {"reclaim": "discard"},
+            "plugins.sparse.reclaim: discard is not supported on vhd volumes",
+        ),
         (
             "vmdk",
             {"sparsify": "punch"},
-            "plugins.sparse.sparsify: punch cannot be done on a vmdk volume; what can: auto, qemu",
+            "plugins.sparse.sparsify: punch is not supported on vmdk volumes (use auto, qemu",
         ),
-        ("qcow2", {"sparsify": "virt-sparsify"}, "plugins.sparse.sparsify: virt-sparsify cannot"),
+        ("qcow2", {"sparsify": "virt-sparsify"}, "plugins.sparse.sparsify: virt-sparsify is not"),
         (
             "qcow2",
             {"sparsify": "none", "reclaim": "metadata"},
-            "plugins.sparse.reclaim: the metadata of a qcow2 volume is read while it is converted",
+            "plugins.sparse.reclaim: the metadata of qcow2 volumes is read during conversion",
         ),
-        ("vdi", {"min_hole": "64KiB"}, "plugins.sparse.min_hole: it is for raw volumes"),
+        ("vdi", {"min_hole": "64KiB"}, "plugins.sparse.min_hole: only used on raw volumes"),
     ],
 )
 def test_what_a_backing_cannot_do(backing: str, block: dict[str, str], message: str) -> None:
@@ -182,7 +254,7 @@ def test_what_a_backing_cannot_do(backing: str, block: dict[str, str], message: 
 
 def test_zerofree_needs_ext() -> None:
     validate({"reclaim": "zerofree"}, filesystem="ext2")
-    with pytest.raises(Wrong, match="reclaim: zerofree is for ext2, ext3 and ext4"):
+    with pytest.raises(Wrong, match="reclaim: zerofree needs an ext2, ext3 or ext4"):
         validate({"reclaim": "zerofree"}, filesystem="xfs")
 
 
@@ -193,7 +265,7 @@ def test_minimize_size_does_it_too(key: str) -> None:
     with pytest.raises(Wrong) as wrong:
         validate({}, minimize_size={key: True})
     assert str(wrong.value).startswith(f"plugins.minimize_size.{key}: plugins.sparse.")
-    assert str(wrong.value).endswith(f"drop {key}")
+    assert str(wrong.value).endswith(f"remove {key}")
 
 
 def settings(**block: Any) -> Settings:

@@ -84,3 +84,20 @@ def test_auto_selects_kpartx_only_with_device_mapper(
     monkeypatch.setattr(shutil, "which", lambda program: None)
     assert loop_partitions.select("auto") == "loop"
     assert os.path.exists(control)
+
+
+def test_makes_node_again_in_folder_removed_by_another_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder, made = tmp_path / "nodes", list[Path]()
+
+    def mknod(path: Path, mode: int, device: int) -> None:
+        if not made:
+            folder.rmdir()
+        made.append(path)
+        path.touch()
+
+    monkeypatch.setattr(loop_partitions, "NODES", folder)
+    monkeypatch.setattr(os, "mknod", mknod)
+    assert loop_partitions._make_node("run-1", "/dev/null") == folder / "run-1"
+    assert made == [folder / "run-1"] * 2 and made[0].exists()

@@ -16,6 +16,7 @@ from .suspect import Suspect
 CHUNK_SIZE = 1 << 20  # bytes read at once
 ZEROS = bytes(CHUNK_SIZE)
 BLOCK = 4096
+VHD_FOOTER = 512  # bytes behind the disk in a vhd of fixed size: the cookie is "conectix"
 
 
 class Disk:
@@ -37,10 +38,12 @@ class Disk:
 
         :raises OSError: the image cannot be read
         """
-        end = filesystem_end(suspect)
+        end, size = filesystem_end(suspect), suspect.where.size
         if not end and suspect.kind:
             return []
-        return self.written(suspect.where, end, suspect.where.size)
+        if suspect.read(size - VHD_FOOTER, 8) == b"conectix":
+            size -= VHD_FOOTER
+        return self.written(suspect.where, end, size)
 
     def written(self, where: Map, start: int, end: int) -> Ranges:
         """Return the ranges of the file that hold data of ``where`` from ``start`` to ``end``."""

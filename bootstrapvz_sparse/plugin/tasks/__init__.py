@@ -1,1 +1,1 @@
-"""bootstrap-vz tasks: thin, a file a concern; what they do is in the ``image`` package."""
+"""The tasks of the plugin, a file for each subject; the work is done in ``image``."""

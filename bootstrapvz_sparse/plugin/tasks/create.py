@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from bootstrapvz.base import Task
 from bootstrapvz.common import phases
@@ -13,20 +12,21 @@ from bootstrapvz.common.exceptions import TaskError
 from bootstrapvz.common.tasks import loopback
 
 from ...image.extents import allocated
+from ..context import Info, Volume
 
 
 class CreateSparse(Task):
-    """In place of ``loopback.Create``: a new file, whole in size and without a block."""
+    """Create a file of full size without allocated blocks, in place of ``loopback.Create``."""
 
     description = "Creating a sparse volume"
     phase = phases.volume_creation
-    successors = [loopback.Create]  # which is not run: before all that comes after it
+    successors = [loopback.Create]  # which is not run: before everything that follows it
 
     @classmethod
-    def run(cls, info: Any) -> None:
+    def run(cls, info: Info) -> None:
         image = Path(info.workspace, f"volume.{info.volume.extension}")
         size = int(info.volume.size.bytes)
-        image.open("xb").close()  # never over a file that is there
+        image.open("xb").close()  # never over an existing file
         try:
             if shutil.which("truncate"):
                 info.volume.create(str(image))
@@ -35,16 +35,16 @@ class CreateSparse(Task):
             status = os.stat(image)
             if (status.st_size, allocated(status)) != (size, 0):
                 raise TaskError(
-                    f"{image} was created with {status.st_size} bytes, {allocated(status)} of them "
-                    f"allocated, instead of {size} and none"
+                    f"{image}: created with {status.st_size} bytes, {allocated(status)} of them "
+                    f"allocated; expected {size} bytes, none allocated"
                 )
         except BaseException:
             image.unlink()
             raise
 
 
-def _create_without_truncate(volume: Any, image: Path, size: int) -> None:
-    """By the system call that truncate(1) makes; the volume becomes what ``create`` makes it."""
+def _create_without_truncate(volume: Volume, image: Path, size: int) -> None:
+    """Do what ``volume.create`` does, by the system call that truncate(1) makes."""
     os.truncate(image, size)
     volume.image_path = str(image)
     volume.fsm.current = "detached"

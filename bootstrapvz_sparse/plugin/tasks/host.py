@@ -1,9 +1,8 @@
-"""The programs that a build needs for what the manifest asks of us."""
+"""The programs that the settings of the manifest need."""
 
 from __future__ import annotations
 
 import shutil
-from typing import Any
 
 from bootstrapvz.base import Task
 from bootstrapvz.common import phases
@@ -11,8 +10,8 @@ from bootstrapvz.common.exceptions import TaskError
 from bootstrapvz.common.tasks import host, loopback
 
 from ...util.programs import PACKAGES
-from ..backings import BACKINGS
-from ..settings import Settings
+from .. import context
+from ..context import Info
 
 BY_METHOD = {
     "copy": ["cp"],
@@ -26,7 +25,7 @@ BY_RECLAIM = {"discard": ["fstrim"], "zerofree": ["zerofree"]}
 
 
 class AddRequiredCommands(Task):
-    """Missing programs are named before anything is created."""
+    """Let bootstrap-vz report missing programs before anything is created."""
 
     description = "Adding commands required for sparse images"
     phase = phases.validation
@@ -34,11 +33,11 @@ class AddRequiredCommands(Task):
     successors = [host.CheckExternalCommands]
 
     @classmethod
-    def run(cls, info: Any) -> None:
-        settings = Settings.of(info.manifest.plugins)
-        programs = ["blkid", "sfdisk"]  # what lies where in the image
+    def run(cls, info: Info) -> None:
+        settings = context.settings(info)
+        programs = ["blkid", "sfdisk"]  # to find the filesystems of the image
         programs += BY_METHOD.get(settings.sparsify, []) + BY_RECLAIM.get(settings.reclaim, [])
-        if BACKINGS[info.manifest.volume["backing"]].format and settings.sparsify != "none":
+        if context.backing(info).format and settings.sparsify != "none":
             programs.append("qemu-img")
         if settings.tarball_compressor != "auto":
             programs.append(settings.tarball_compressor)
@@ -46,6 +45,6 @@ class AddRequiredCommands(Task):
             info.host_dependencies[program] = PACKAGES[program]
         if settings.sparsify_command and not shutil.which(settings.sparsify_command[0]):
             program = settings.sparsify_command[0]
-            raise TaskError(f"plugins.sparse.sparsify_command: there is no program {program}")
-        if not shutil.which("truncate"):  # CreateSparse does without
+            raise TaskError(f"plugins.sparse.sparsify_command: {program} not found (install it)")
+        if not shutil.which("truncate"):  # CreateSparse does not need it
             info.host_dependencies.pop("truncate", None)

@@ -1,4 +1,4 @@
-"""The ledger of the build: begun, shown, and written to a file."""
+"""Begin the ledger of the build, print it, and write it to the report."""
 
 from __future__ import annotations
 
@@ -6,54 +6,51 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from bootstrapvz.base import Task
 from bootstrapvz.common import phases
 from bootstrapvz.common.exceptions import TaskError
 from bootstrapvz.common.tasks import volume, workspace
 
-from ...ledger.ledger import Ledger
 from ...ledger.peak import Peak
 from ...render.json import ledger_json
 from ...render.text import ledger_text
 from ...util.temporary import temporary
 from ...util.text import printable
-from ..settings import Settings
+from .. import context
+from ..context import Info
+from .keep import OverLimit
 
 log = logging.getLogger(__name__)
 
 
-def ledger(info: Any) -> Ledger:
-    """The ledger of this build, begun when it is first asked for."""
-    # bootstrap-vz gives each plugin a dictionary, by the name of its module
-    book: Ledger = info._bootstrapvz_sparse.setdefault("ledger", Ledger())
-    return book
-
-
-def remark(info: Any, text: str) -> None:
-    """Say something that the user should know, now and below the ledger."""
+def warn(info: Info, text: str) -> None:
+    """Log a warning and add it to the notes below the ledger."""
     log.warning("%s", printable(text))
-    ledger(info).notes.append(text)
+    context.state(info).ledger.notes.append(text)
 
 
-def above_limit(info: Any, reason: str) -> NoReturn:
-    """Fail the build; the ledger is shown, and written to the report, before.
+def above_limit(info: Info, reason: str) -> NoReturn:
+    """Print the ledger, write the report, and fail the build.
 
-    :raises TaskError: ``reason``
+    :raises OverLimit: always; ``reason`` is its text
     """
-    log.info("%s", ledger_text(ledger(info)))
-    ledger(info).notes.append(reason)
+    ledger = context.state(info).ledger
+    log.info("%s", ledger_text(ledger))
+    ledger.notes.append(reason)
     _write(info, image=None, tarball=None)
-    raise TaskError(reason)
+    raise OverLimit(reason)
 
 
-def _write(info: Any, *, image: str | None, tarball: str | None) -> None:
-    """Write the ledger to the file that the manifest names, if any."""
+def _write(info: Info, *, image: str | None, tarball: str | None) -> None:
+    """Write the ledger to the file that the manifest names, if it names one."""
     path = _report(info)
     if path is None:
         return
-    text = json.dumps(ledger_json(ledger(info), image=image, tarball=tarball), indent=2)
+    text = json.dumps(
+        ledger_json(context.state(info).ledger, image=image, tarball=tarball), indent=2
+    )
     with temporary(path) as file:
         with open(file.fd, "w", closefd=False) as stream:
             stream.write(f"{text}\n")
@@ -61,21 +58,22 @@ def _write(info: Any, *, image: str | None, tarball: str | None) -> None:
         file.place(path)
 
 
-def _report(info: Any) -> Path | None:
-    settings = Settings.of(info.manifest.plugins)
-    if settings.report is None:
+def _report(info: Info) -> Path | None:
+    """Return the path of the report; None if the manifest names none."""
+    report = context.settings(info).report
+    if report is None:
         return None
-    return Path(settings.report.format(**info.manifest_vars)).absolute()
+    return Path(report.format(**info.manifest_vars)).absolute()
 
 
 class CheckReport(Task):
-    """That the file can be written, before anything is created."""
+    """Check that the report can be written, before anything is created."""
 
     description = "Checking the path of the report"
     phase = phases.validation
 
     @classmethod
-    def run(cls, info: Any) -> None:
+    def run(cls, info: Info) -> None:
         try:
             path = _report(info)
             assert path
@@ -87,33 +85,34 @@ class CheckReport(Task):
         except OSError as error:
             raise TaskError(f"plugins.sparse.report: {path}: {error.strerror}") from error
         except (AttributeError, KeyError, IndexError, ValueError) as error:
-            raise TaskError(f"plugins.sparse.report: no such placeholder: {error}") from error
+            raise TaskError(f"plugins.sparse.report: unknown placeholder: {error}") from error
 
 
 class Begin(Task):
-    """The first entry, however the volume was created, and the watch on its peak."""
+    """Add the first entry, however the volume was created, and watch the peak of its size."""
 
     description = "Beginning the ledger"
     phase = phases.volume_creation
     predecessors = [volume.Attach]
 
     @classmethod
-    def run(cls, info: Any) -> None:
+    def run(cls, info: Info) -> None:
         image = Path(info.volume.image_path)
-        ledger(info).measure("created", image)
-        info._bootstrapvz_sparse["peak"] = Peak(image)
+        state = context.state(info)
+        state.ledger.measure("created", image)
+        state.peak = Peak(image)
 
 
 class Show(Task):
-    """The last word of a build."""
+    """Print the ledger at the end of the build, and write the report."""
 
-    description = "What each stage left allocated"
+    description = "Showing the disk space of each stage"
     phase = phases.cleaning
     predecessors = [workspace.DeleteWorkspace]
 
     @classmethod
-    def run(cls, info: Any) -> None:
-        log.info("%s", ledger_text(ledger(info)))
-        # the image is deleted where a tarball is made of it
+    def run(cls, info: Info) -> None:
+        log.info("%s", ledger_text(context.state(info).ledger))
+        # there is no image once a tarball has been made of it
         image = getattr(info.volume, "image_path", None)
         _write(info, image=image, tarball=getattr(info, "_gce", {}).get("tarball_path"))

@@ -1,37 +1,36 @@
-"""The image, moved to where it is to be."""
+"""Move the image to its final place."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from bootstrapvz.base import Task
 from bootstrapvz.common import phases
 from bootstrapvz.common.tasks import image
 
 from ...image.move import move
-from ..settings import Settings
-from .ledger import ledger, remark
+from .. import context
+from ..context import Info
+from .ledger import warn
 
 log = logging.getLogger(__name__)
 
 
 class MoveSparse(Task):
-    """In place of ``image.MoveImage``, which fills the holes on the way to another filesystem."""
+    """Move the image without filling its holes, in place of ``image.MoveImage``."""
 
     description = "Moving the sparse image"
     phase = phases.image_registration
-    successors = [image.MoveImage]  # which is not run: before all that comes after it
+    successors = [image.MoveImage]  # which is not run: before everything that follows it
 
     @classmethod
-    def run(cls, info: Any) -> None:
+    def run(cls, info: Info) -> None:
         name = info.manifest.name.format(**info.manifest_vars)
-        folder = Path(info.manifest.bootstrapper["workspace"])
-        destination = folder / f"{name}.{info.volume.extension}"
-        verify = Settings.of(info.manifest.plugins).verify
+        destination = context.workspace(info) / f"{name}.{info.volume.extension}"
+        verify = context.settings(info).verify
         for note in move(Path(info.volume.image_path), destination, verify=verify):
-            remark(info, note)
+            warn(info, note)
         info.volume.image_path = str(destination)
-        ledger(info).measure("moved", destination)
+        context.state(info).ledger.measure("moved", destination)
         log.info("The volume image has been moved to %s", destination)

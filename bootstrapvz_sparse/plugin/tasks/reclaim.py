@@ -1,4 +1,4 @@
-"""Blocks that the filesystem no longer uses, while it is still attached."""
+"""Free the blocks that filesystems no longer use, while the volume is attached."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from bootstrapvz.base import Task
 from bootstrapvz.common import phases
@@ -18,36 +17,37 @@ from ...image import discard, zerofree
 from ...image.filesystems import UntrustedMetadata
 from ...util.errors import CheckUnavailable, ProgramFailed
 from ...util.mounts import mounts
-from .ledger import remark
+from ..context import Info
+from .ledger import warn
 
 log = logging.getLogger(__name__)
 
 
 class EnableOnlineDiscard(Task):
-    """The kernel frees blocks of the volume as files are deleted: what a build peaks at is less."""
+    """Let the kernel free blocks as files are deleted, which lowers the peak of the build."""
 
     description = "Discarding blocks as files are deleted"
     phase = phases.volume_mounting
     predecessors = [filesystem.MountRoot]
-    successors = [filesystem.CreateBootMountDir]  # nothing is mounted in it yet
+    successors = [filesystem.CreateBootMountDir]  # nothing is mounted below the root yet
 
     @classmethod
-    def run(cls, info: Any) -> None:
+    def run(cls, info: Info) -> None:
         root = info.volume.partition_map.root
         try:
             log_check_call(["mount", "--options", "remount,discard", info.root])
-        except subprocess.CalledProcessError:  # not every driver of ext2 can
+        except subprocess.CalledProcessError:  # not every driver of ext2 supports it
             log.info("%s cannot discard blocks as files are deleted", root.filesystem)
             return
         if "discard" in _options(info.root):
             return
-        # xfs takes it only from the beginning
+        # xfs honours it only when it is mounted
         log_check_call(["umount", info.root])
         device = ["--types", root.filesystem, root.device_path, info.root]
         try:
             log_check_call(["mount", "--options", "discard", *device])
         except BaseException:
-            log_check_call(["mount", *device])  # as bootstrap-vz believes it to be
+            log_check_call(["mount", *device])  # bootstrap-vz expects it to be mounted
             raise
 
 
@@ -58,7 +58,7 @@ def _options(point: str) -> tuple[str, ...]:
 
 
 class Discard(Task):
-    """fstrim(8) of each filesystem, as late as it can be."""
+    """Run fstrim(8) on each filesystem, as late as possible."""
 
     description = "Discarding free blocks"
     phase = phases.volume_unmounting
@@ -66,25 +66,25 @@ class Discard(Task):
     successors = [filesystem.UnmountRoot]
 
     @classmethod
-    def run(cls, info: Any) -> None:
+    def run(cls, info: Info) -> None:
         for point in _mount_points(info):
             try:
                 discard.trim(point)
             except ProgramFailed as reason:
-                remark(info, f"{point}: free blocks were not discarded: {reason}")
+                warn(info, f"{point}: free blocks not discarded: {reason}")
 
 
-def _mount_points(info: Any) -> Iterator[str]:
-    """Where partitions of the volume are mounted."""
+def _mount_points(info: Info) -> Iterator[str]:
+    """Yield the mount points of partitions of the volume."""
     root = info.volume.partition_map.root
     for mount in root.mounts.values():
-        if hasattr(mount.source, "filesystem"):  # a partition, and no folder of the host
+        if hasattr(mount.source, "filesystem"):  # a partition, not a folder of the host
             yield mount.mount_dir
     yield root.mount_dir
 
 
 class Zerofree(Task):
-    """zerofree(8) on each ext filesystem that is in order."""
+    """Run zerofree(8) on each ext filesystem that is clean."""
 
     description = "Zeroing free blocks"
     phase = phases.volume_unmounting
@@ -92,11 +92,11 @@ class Zerofree(Task):
     successors = [partitioning.UnmapPartitions, volume.Detach]
 
     @classmethod
-    def run(cls, info: Any) -> None:
+    def run(cls, info: Info) -> None:
         for partition in info.volume.partition_map.partitions:
             if not (partition.filesystem or "").startswith("ext"):
                 continue
             try:
                 zerofree.zerofree(Path(partition.device_path))
             except (UntrustedMetadata, ProgramFailed, CheckUnavailable) as reason:
-                remark(info, f"{partition.device_path}: free blocks left alone: {reason}")
+                warn(info, f"{partition.device_path}: free blocks not zeroed: {reason}")

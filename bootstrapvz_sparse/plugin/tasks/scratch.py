@@ -1,4 +1,4 @@
-"""Folders that the build writes to and empties again: beside the image, not in it."""
+"""Keep folders that the build fills and empties again out of the image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from bootstrapvz.base import Task
 from bootstrapvz.common import phases
@@ -17,29 +16,30 @@ from bootstrapvz.common.tasks import apt, cleanup, filesystem, packages, workspa
 from bootstrapvz.common.tools import log_check_call
 from bootstrapvz.plugins.prebootstrapped import tasks as prebootstrapped
 
-from ..settings import Settings
+from .. import context
+from ..context import Info
 from .reclaim import EnableOnlineDiscard
 
-FOLDER = "scratch"  # in the workspace of this build
-OPEN_TO_ALL = ("tmp", "var/tmp")  # apt works there as a user of its own
+FOLDER = "scratch"  # in the folder of the run
+OPEN_TO_ALL = ("tmp", "var/tmp")  # apt works there as another user
 
 
-def _folders(info: Any) -> Iterator[tuple[str, Path, Path]]:
-    """Each folder: its path in the image, that in the workspace, and the mount point."""
-    for folder in Settings.of(info.manifest.plugins).scratch:
+def _folders(info: Info) -> Iterator[tuple[str, Path, Path]]:
+    """Yield each folder: its path in the image, its path on the host, and its mount point."""
+    for folder in context.settings(info).scratch:
         source = Path(info.workspace, FOLDER, folder.replace("/", "-"))
         yield folder, source, Path(info.root, folder)
 
 
 class Bind(Task):
-    """Before debootstrap, whose downloads are the first that would be written and freed."""
+    """Bind the folders before debootstrap writes its downloads to them."""
 
-    description = "Binding folders of the workspace into the image"
+    description = "Binding scratch folders into the image"
     phase = phases.volume_mounting
     predecessors = [filesystem.MountRoot, filesystem.MountBoot, EnableOnlineDiscard]
 
     @classmethod
-    def run(cls, info: Any) -> None:
+    def run(cls, info: Info) -> None:
         root = info.volume.partition_map.root
         bound = []
         try:
@@ -58,18 +58,19 @@ class Bind(Task):
 
 
 class Outline(Task):
-    """For the copy that the ``prebootstrapped`` plugin makes of the image at this moment.
+    """Create the bound folders in the image for the copy that ``prebootstrapped`` makes now.
 
-    What is bound is not in it. Files can be done without, but apt's folders belong to its package.
+    Bound folders are not part of that copy. Their files are not needed, but folders of apt belong
+    to its package.
     """
 
-    description = "Making folders in the image that exist only in the workspace"
+    description = "Creating scratch folders in the image"
     phase = phases.package_installation
     predecessors = [packages.InstallPackages]
     successors = [prebootstrapped.CopyImage]
 
     @classmethod
-    def run(cls, info: Any) -> None:
+    def run(cls, info: Info) -> None:
         root = info.volume.partition_map.root
         for folder, source, point in _folders(info):
             root.remove_mount(folder)
@@ -83,42 +84,45 @@ class Outline(Task):
 
 
 class Unbind(Task):
-    """Once the system is clean: what is left then is what the image is to have."""
+    """Unbind the folders once the system is clean, and copy the remaining files into the image."""
 
-    description = "Putting into the image what is left in folders of the workspace"
+    description = "Copying scratch folders into the image"
     phase = phases.system_cleaning
     predecessors = [apt.AptClean, apt.PurgeUnusedPackages, cleanup.CleanTMP]
 
     @classmethod
-    def run(cls, info: Any) -> None:
+    def run(cls, info: Info) -> None:
         for folder, source, point in _folders(info):
             info.volume.partition_map.root.remove_mount(folder)
             if point.is_symlink() or os.path.ismount(point):
-                raise TaskError(f"{point} is not the folder that it was")
-            for entry in os.scandir(point):  # of an image that had been built before
+                raise TaskError(f"plugins.sparse.scratch: {point} was replaced during the build")
+            for entry in os.scandir(point):  # of a prebootstrapped image
                 _remove(entry)
             _copy(source=source, destination=point)
 
 
 class Delete(Task):
-    """After a build as after its rollback."""
+    """Delete the folders on the host, after a build and in its rollback."""
 
-    description = "Deleting folders of the workspace that were bound into the image"
+    description = "Deleting scratch folders"
     phase = phases.cleaning
     successors = [workspace.DeleteWorkspace]
 
     @classmethod
-    def run(cls, info: Any) -> None:
+    def run(cls, info: Info) -> None:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(Path(info.workspace, FOLDER))
 
 
 def _make(root: Path, folder: str) -> None:
-    """Make the folder in the image, where debootstrap would, unless it is there."""
+    """Create the folder in the image as debootstrap would, unless it exists.
+
+    :raises TaskError: a part of the path is a symbolic link
+    """
     path = root
     for name in folder.split("/"):
         path = path / name
-        if path.is_symlink():  # to a place of the host, as seen from here
+        if path.is_symlink():  # it would lead to a folder of the host
             raise TaskError(f"plugins.sparse.scratch: {path} is a symbolic link")
         if not path.is_dir():
             path.mkdir()
@@ -126,7 +130,7 @@ def _make(root: Path, folder: str) -> None:
 
 
 def _copy(*, source: Path, destination: Path) -> None:
-    """Give a folder the content, the mode and the owner of another."""
+    """Copy the content, mode and owner of a folder to another."""
     log_check_call(["cp", "--archive", f"{source}/.", str(destination)])
 
 

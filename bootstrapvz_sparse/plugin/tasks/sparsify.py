@@ -1,10 +1,9 @@
-"""The detached volume, made sparse again."""
+"""Make the detached volume sparse again."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from bootstrapvz.base import Task
 from bootstrapvz.common import phases
@@ -13,58 +12,69 @@ from bootstrapvz.common.tasks import volume
 from ...image.api import sparsify
 from ...image.convert import convert
 from ...image.filesystems import READERS
-from ...ledger.ledger import Ledger
 from ...util import loop
-from ...util.errors import Unsupported
-from ..backings import BACKINGS
-from ..settings import Settings
-from .ledger import ledger, remark
+from ...util.errors import ImageInUse, Unsupported
+from ...util.holders import used_by
+from .. import context
+from ..context import Info
+from .ledger import warn
 
 log = logging.getLogger(__name__)
 
-BEFORE_DETACHING = ("discard", "zerofree")  # ways to reclaim that are tasks of their own
+BEFORE_DETACHING = ("discard", "zerofree")  # values of reclaim with tasks of their own
 
 
 class Sparsify(Task):
-    """Holes for every block that is zero or that the filesystem calls free."""
+    """Punch holes for zeros and for blocks that the filesystems do not use."""
 
     description = "Making the volume sparse"
     phase = phases.volume_unmounting
     predecessors = [volume.Detach]
 
     @classmethod
-    def run(cls, info: Any) -> None:
-        image = Path(info.volume.image_path)
-        settings = Settings.of(info.manifest.plugins)
-        backing = BACKINGS[info.manifest.volume["backing"]]
-        book = ledger(info)
-        if peak := info._bootstrapvz_sparse.pop("peak", None):
-            peak.stop()
-            book.peak = peak.bytes
-        book.measure("built", image)
+    def run(cls, info: Info) -> None:
+        settings, state = context.settings(info), context.state(info)
+        if state.peak:
+            state.peak.stop()
+            state.ledger.peak = state.peak.bytes
+        state.ledger.measure("built", Path(info.volume.image_path))
         reclaim = "none" if settings.reclaim in BEFORE_DETACHING else settings.reclaim
-        if settings.sparsify == "none" and (reclaim == "none" or backing.format):
-            return
-        loop.wait_until_detached(image.stat())
-        try:
-            if backing.format:
-                method, notes = _convert(image, backing.format, reclaim, book, settings)
-            else:
-                method, notes = _sparsify(image, reclaim, book, settings)
-        except Unsupported as reason:
-            remark(info, f"not made sparse: {reason}")
-            return
-        for note in notes:
-            remark(info, note)
-        book.measure("sparsified", image, method=method)
+        if settings.sparsify != "none" or not (reclaim == "none" or context.backing(info).format):
+            _make_sparse(info, reclaim)
+        state.finished = True
 
 
-def _sparsify(
-    image: Path, reclaim: str, book: Ledger, settings: Settings
-) -> tuple[str, tuple[str, ...]]:
-    """In place, or by a second file: the method, and remarks."""
+def _make_sparse(info: Info, reclaim: str) -> None:
+    """Make the volume sparse where that is possible, and measure it."""
+    image = Path(info.volume.image_path)
+    _wait_until_detached(image)
+    try:
+        method, notes = _convert(info, reclaim) or _sparsify(info, reclaim)
+    except Unsupported as reason:
+        warn(info, f"not made sparse: {reason}")
+        return
+    for note in notes:
+        warn(info, note)
+    context.state(info).ledger.measure("sparsified", image, method=method)
+
+
+def _wait_until_detached(image: Path) -> None:
+    """Wait for the loop device, which a program of the host may still read.
+
+    :raises ImageInUse: it does so for too long
+    """
+    loop.wait_until_detached(image.stat())
+    if devices := loop.devices(image.stat()):
+        raise ImageInUse(
+            f"{image}: still attached to {devices[0]}{used_by(devices[0])} (end that program)"
+        )
+
+
+def _sparsify(info: Info, reclaim: str) -> tuple[str, tuple[str, ...]]:
+    """Make a raw volume sparse; return the method and notes."""
+    settings = context.settings(info)
     report = sparsify(
-        image,
+        Path(info.volume.image_path),
         method=settings.sparsify,
         reclaim=reclaim,
         min_hole=settings.min_hole,
@@ -73,22 +83,24 @@ def _sparsify(
     )
     for region in report.plan.survey.regions:
         kind = region.partition.filesystem
-        if reclaim != "none" and kind and not region.skip_reason:
-            # what is left alone is a remark
+        if reclaim != "none" and kind and not region.skip_reason:  # skipped ones have a note
             way = (
-                "read from its metadata"
+                "from its metadata"
                 if kind in READERS
-                else "discarded by the kernel, since nothing here reads its metadata"
+                else "by discarding them, for lack of a reader of its metadata"
             )
-            log.info("%s: the free blocks of %s are %s", region.partition, kind, way)
-    book.verified += report.verified
+            log.info("%s: freeing unused blocks of %s %s", region.partition, kind, way)
+    context.state(info).ledger.verified += report.verified
     return report.method, report.notes
 
 
-def _convert(
-    image: Path, format: str, reclaim: str, book: Ledger, settings: Settings
-) -> tuple[str, tuple[str, ...]]:
-    log.info("%s: unpacked, since only a raw disk can have holes punched", format)
-    converted = convert(image, format, reclaim=reclaim, verify=settings.verify)
-    book.verified += converted.verified
+def _convert(info: Info, reclaim: str) -> tuple[str, tuple[str, ...]] | None:
+    """Make a volume of another format sparse; return the method and notes. None if it is raw."""
+    format = context.backing(info).format
+    if not format:
+        return None
+    log.info("%s: converting to raw and back, since only raw images can be punched", format)
+    image = Path(info.volume.image_path)
+    converted = convert(image, format, reclaim=reclaim, verify=context.settings(info).verify)
+    context.state(info).ledger.verified += converted.verified
     return "qemu-img", converted.notes

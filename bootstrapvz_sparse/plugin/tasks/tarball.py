@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import Any
 
 from bootstrapvz.base import Task
 from bootstrapvz.common import phases
@@ -15,8 +14,9 @@ from bootstrapvz.providers.gce.tasks import image as gce
 
 from ...image.tarball import UNIT, write, wrong_size
 from ...util.text import human
-from ..settings import Settings
-from .ledger import above_limit, ledger
+from .. import context
+from ..context import Info
+from .ledger import above_limit
 from .move import MoveSparse
 
 log = logging.getLogger(__name__)
@@ -25,25 +25,25 @@ log = logging.getLogger(__name__)
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
-def _name(info: Any) -> str:
-    """The name of the image at Compute Engine, made as bootstrap-vz makes it."""
+def _name(info: Info) -> str:
+    """Return the name of the image at Compute Engine, derived as bootstrap-vz does."""
     name: str = info.manifest.name.format(**info.manifest_vars)
     return name.lower().replace(".", "-")
 
 
 class CheckImage(Task):
-    """What Compute Engine would refuse, before anything is created."""
+    """Check the name and size for Compute Engine, before anything is created."""
 
     description = "Checking name and size for Compute Engine"
     phase = phases.validation
 
     @classmethod
-    def run(cls, info: Any) -> None:
+    def run(cls, info: Info) -> None:
         name = _name(info)
         if not NAME.fullmatch(name):
             raise TaskError(
-                f"name: {name} is no name of an image at Compute Engine: at most 63 letters, "
-                "digits and -, the first a letter, the last no -"
+                f"name: {name} is not a valid Compute Engine image name (1-63 lower-case letters, "
+                "digits or hyphens; starts with a letter, does not end with a hyphen)"
             )
         size = int(info.volume.size.bytes)
         if size % UNIT:
@@ -53,18 +53,18 @@ class CheckImage(Task):
 
 
 class CreateTarball(Task):
-    """In place of the provider's: the same image gives the same tarball, which is checked."""
+    """Create a reproducible, checked tarball, in place of the provider's task."""
 
     description = "Creating and checking the tarball"
     phase = phases.image_registration
     predecessors = [upstream_image.MoveImage, MoveSparse]
-    successors = [gce.CreateTarball]  # which is not run: before all that comes after it
+    successors = [gce.CreateTarball]  # which is not run: before everything that follows it
 
     @classmethod
-    def run(cls, info: Any) -> None:
-        settings = Settings.of(info.manifest.plugins)
+    def run(cls, info: Info) -> None:
+        settings, ledger = context.settings(info), context.state(info).ledger
         name = _name(info)
-        path = Path(info.manifest.bootstrapper["workspace"], f"{name}.tar.gz")
+        path = context.workspace(info) / f"{name}.tar.gz"
         info._gce.update(image_name=name, tarball_name=path.name, tarball_path=str(path))
         tarball = write(
             Path(info.volume.image_path),
@@ -73,10 +73,9 @@ class CreateTarball(Task):
             level=settings.tarball_level,
         )
         log.info("The tarball has been placed at %s", path)
-        book = ledger(info)
-        book.measure("packed", path)
-        book.verified.append("the tarball holds the image")
-        book.limits["tarball"] = limit = settings.limit_tarball
+        ledger.measure("packed", path)
+        ledger.verified.append("the tarball holds the image")
+        ledger.limits["tarball"] = limit = settings.limit_tarball
         if limit is not None and tarball.size > limit:
             path.unlink()
             above_limit(
@@ -87,11 +86,11 @@ class CreateTarball(Task):
 
 
 class Delete(Task):
-    """Of a build that fails after it."""
+    """Delete the tarball of a build that fails afterwards."""
 
     description = "Deleting the tarball"
     phase = phases.cleaning
 
     @classmethod
-    def run(cls, info: Any) -> None:
+    def run(cls, info: Info) -> None:
         Path(info._gce["tarball_path"]).unlink(missing_ok=True)

@@ -102,10 +102,7 @@ def copy_with_holes(module: Any) -> None:
         with temporary(Path(destination)) as file:
             # where files can be cloned cp does so unless told not to, and then makes no holes
             options = ("--sparse=always", "--reflink=never", "--")
-            copy = programs.same_file(file.fd)
-            process = programs.run("cp", *options, source, copy, fds=[file.fd])
-            if process.returncode:
-                raise OSError(f"{destination}: cp failed: {programs.last_line(process.stderr)}")
+            programs.run("cp", *options, source, programs.same_file(file.fd), fds=[file.fd])
             os.fsync(file.fd)
             umask = os.umask(0)
             os.umask(umask)

@@ -122,10 +122,11 @@ def run_programs(module: Any) -> None:
 
 
 def _read(stream: IO[str], lines: list[str], log: Callable[..., None]) -> None:
-    """Log the lines of ``stream`` and append them to ``lines``."""
-    for line in stream:
-        lines.append(line.strip())
-        log("%s", lines[-1])
+    """Log the lines of ``stream``, append them to ``lines``, and close it."""
+    with stream:
+        for line in stream:
+            lines.append(line.strip())
+            log("%s", lines[-1])
 
 
 def _end_session(process: subprocess.Popen[str], patience: float = 10) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .pieces import Pieces, unpack
+from .pieces import SHOWN, Pieces, unpack
 from .process import Unavailable, end_with
 from .ways import by_fusermount, by_loop_device, by_namespace
 
@@ -15,14 +15,14 @@ def main() -> None:
 
     WAY is ``namespace``, ``fusermount3`` or ``loop``. PARENT is the process that starts this one,
     and ends it when it ends. FDS are three inherited files, as numbers with commas: the image,
-    the packed pieces, and one to write a reason to where the file cannot be shown; COMMAND is not
-    run then. HELPER is the path of fusermount3, or the name that a loop device gets. In COMMAND
-    ``@`` stands for the path of the file.
+    the packed pieces, and a report, which is ``SHOWN`` if COMMAND was run, and else the reason
+    why the file cannot be shown. HELPER is the path of fusermount3, or the name that a loop
+    device gets. In COMMAND ``@`` stands for the path of the file.
     """
     way, parent, fds, helper, *command = sys.argv[1:]
     end_with(int(parent))
-    image, packed, reason = map(int, fds.split(","))
-    for fd in (image, packed, reason):
+    image, packed, report = map(int, fds.split(","))
+    for fd in (image, packed, report):
         os.set_inheritable(fd, False)
     pieces = Pieces(image, unpack(os.pread(packed, os.fstat(packed).st_size, 0)))
     try:
@@ -33,6 +33,8 @@ def main() -> None:
         else:
             status = by_loop_device(pieces, command, helper)
     except (Unavailable, OSError) as error:
-        os.write(reason, str(error).encode(errors="replace"))
-        status = 1
+        status, text = 1, str(error)
+    else:
+        text = SHOWN
+    os.write(report, text.encode(errors="replace"))
     sys.exit(status)

@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import Iterable
 
+SHOWN = "shown"  # reported once the command has run
 PIECE = struct.Struct("<QQ")  # start and length in bytes
 
 

@@ -47,7 +47,8 @@ def start(command: list[str], path: str, keep: tuple[int, ...] = ()) -> tuple[in
             end_with(parent)
             for fd in (held, *keep):
                 os.set_inheritable(fd, True)
-            os.execv(command[0], [path if part == "@" else part for part in command])
+            arguments = [path if part == "@" else part for part in command]
+            os.execv(command[0], arguments)  # nosec B606
         finally:
             os._exit(127)
     os.close(held)

@@ -124,7 +124,7 @@ def _guard(helper: str, folder: str, path: str) -> tuple[int, int]:
         os.read(0, 1)
         if os.path.isdir(folder):  # path itself is "not connected" now
             if os.fork() == 0:
-                os.execv(helper, [helper, "-u", "-q", "-z", "--", path])
+                os.execv(helper, [helper, "-u", "-q", "-z", "--", path])  # nosec B606
             os.wait()
             os.unlink(path)
         os.rmdir(folder)

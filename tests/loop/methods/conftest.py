@@ -100,7 +100,7 @@ def open_folder() -> Iterator[Path]:
 def by_digging(
     used: tuple[Path, dict[str, bytes]], folders: Callable[[str], Path]
 ) -> Callable[[str], int]:
-    """What fallocate(1) leaves where the free blocks are holes, in bytes.
+    """Return the bytes that fallocate(1) leaves where the free blocks are holes.
 
     That is more than need be if zeros end before a hole and begin again behind it: util-linux 2.38
     to 2.41 punch them together, as if there were no hole between them, and so not to their end.
@@ -123,7 +123,7 @@ def by_digging(
 def by_punching(
     used: tuple[Path, dict[str, bytes]], folders: Callable[[str], Path]
 ) -> Callable[[str], int]:
-    """What is left of the used filesystem by the method punch, in bytes."""
+    """Return the bytes that the method punch leaves of the used filesystem."""
 
     @functools.cache
     def left(kind: str) -> int:

@@ -93,7 +93,7 @@ def test_no_room_for_a_second_file(
 
 
 def test_room_is_for_what_is_allocated(used: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
-    """Where holes are not told the size of the image says nothing."""
+    """A build filesystem that reports no holes needs room for the allocated bytes only."""
     with mounted("tmpfs", tmp_path, IMAGE) as folder:
         image = folder / "image"
         run("cp", "--sparse=always", used[0], image)
@@ -127,7 +127,7 @@ def test_a_folder_of_another(open_folder: Path, used: tuple[Path, dict[str, byte
     open_folder.chmod(0o755)
 
     def work() -> None:
-        with pytest.raises(SparseError, match="copy: a second file would have another owner"):
+        with pytest.raises(SparseError, match="copy: the image belongs to another user"):
             sparsify(image, method="copy")
         assert sparsify(image).method == "punch"
 
@@ -169,7 +169,7 @@ def test_the_file_of_another(open_folder: Path, used: tuple[Path, dict[str, byte
     image.chmod(0o666)
 
     def work() -> None:
-        with pytest.raises(SparseError, match="a second file would have another owner"):
+        with pytest.raises(SparseError, match="the image belongs to another user"):
             sparsify(image, method="copy")
         assert sparsify(image).method == "punch"
 
@@ -185,8 +185,8 @@ def test_the_file_of_another(open_folder: Path, used: tuple[Path, dict[str, byte
         ("head -c 9999 $from >$to", "size"),
         ("head -c 9999 $from >$to; echo the reason; kill -KILL $$", r"failed \(-9\): the reason"),
         ("cat $from >$to; printf x >>$to", "size"),
-        ('cat $from >$to; rm "$(readlink $to)"', "was replaced meanwhile"),
-        ("cat $from >$to; printf x | dd of=$to bs=1 seek=1080 conv=notrunc", "in use changed"),
+        ('cat $from >$to; rm "$(readlink $to)"', "replaced by another file"),
+        ("cat $from >$to; printf x | dd of=$to bs=1 seek=1080 conv=notrunc", "in use has changed"),
     ],
 )
 def test_a_program_that_fails(
@@ -213,7 +213,7 @@ def test_a_wrong_size_without_verification(
 ) -> None:
     fake("cp", "head -c 9999 $from >$to")
     image = make_whole(make, "ext4")
-    with pytest.raises(SparseError, match="not of the same size"):
+    with pytest.raises(SparseError, match="the copy has 9999 bytes, expected"):
         sparsify(image, method="copy")
     assert image.stat().st_size == IMAGE
 
@@ -221,10 +221,10 @@ def test_a_wrong_size_without_verification(
 @pytest.mark.parametrize(
     ("script", "error"),
     [
-        ("echo another >IMAGE.new; mv IMAGE.new IMAGE", "was replaced meanwhile"),
-        ("rm IMAGE; echo another >IMAGE.new; ln -s IMAGE.new IMAGE", "was replaced meanwhile"),
+        ("echo another >IMAGE.new; mv IMAGE.new IMAGE", "replaced by another file"),
+        ("rm IMAGE; echo another >IMAGE.new; ln -s IMAGE.new IMAGE", "replaced by another file"),
         ("rm IMAGE", "No such file"),
-        ("printf x | dd of=IMAGE bs=1 seek=512 conv=notrunc", "was written to meanwhile"),
+        ("printf x | dd of=IMAGE bs=1 seek=512 conv=notrunc", "another process wrote to the image"),
     ],
 )
 def test_an_image_that_others_change(

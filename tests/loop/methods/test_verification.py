@@ -1,4 +1,4 @@
-"""What ``verify`` finds."""
+"""Verification finds changed bytes and damaged filesystems."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DAMAGE = {
 def test_damage_is_found(
     error: str, make: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By a command that does it, told by its image."""
+    """Damage by an external command is found, whatever it changes."""
     image = make("ext4")
     sparsify(image)
     with image.open("rb") as file:

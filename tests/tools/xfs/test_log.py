@@ -1,4 +1,4 @@
-"""Whether the log is clean, wherever in its ring it ends."""
+"""A clean log is told from a dirty one, wherever in its ring it ends."""
 
 from __future__ import annotations
 

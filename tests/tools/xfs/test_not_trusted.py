@@ -100,7 +100,7 @@ TREE = {  # of its first leaf by place, below the root, in group {group}
 
 @pytest.fixture(scope="module")
 def fragmented(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of version 5, with trees of two levels in one group."""
+    """Return an image of version 5 with trees of two levels in one group."""
     if shutil.which("mkfs.xfs") is None:
         unable("xfsprogs is not there")
     image = tmp_path_factory.mktemp("fragmented") / "image"

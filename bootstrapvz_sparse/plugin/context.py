@@ -1,0 +1,127 @@
+"""Types for the bootstrap-vz objects that the plugin uses, and its own state of a build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..ledger.ledger import Ledger
+from ..ledger.peak import Peak
+from .backings import BACKINGS, Backing
+from .settings import Settings
+
+
+class Bytes(Protocol):
+    """A size; ``bytes`` can be converted to a number of bytes."""
+
+    bytes: Any
+
+
+class Mount(Protocol):
+    """A mount below the root; ``source`` is a partition or the path of a folder."""
+
+    source: Any
+    mount_dir: str
+
+
+class Partition(Protocol):
+    """A partition, or the whole disk where there are none."""
+
+    filesystem: str | None
+    device_path: str
+    mount_dir: str
+    mounts: dict[str, Mount]
+
+    def add_mount(self, source: str, destination: str, options: list[str]) -> None:
+        """Mount ``source`` below this partition."""
+
+    def remove_mount(self, destination: str) -> None:
+        """Unmount it again."""
+
+
+class PartitionMap(Protocol):
+    """The partitions of a volume."""
+
+    root: Partition
+    partitions: list[Partition]
+
+
+class Volume(Protocol):
+    """The disk that is built; ``image_path`` is missing once it is deleted."""
+
+    extension: str
+    size: Bytes
+    image_path: str
+    partition_map: PartitionMap
+    fsm: Any
+    delete: Any
+
+    def create(self, image_path: str) -> None:
+        """Create the file by truncate(1)."""
+
+    def _after_create(self, event: None) -> None: ...
+
+
+class Manifest(Protocol):
+    """The validated manifest."""
+
+    name: str
+    volume: Mapping[str, Any]
+    bootstrapper: Mapping[str, Any]
+    plugins: Mapping[str, Any]
+    modules: Mapping[str, Any]
+
+
+class Info(Protocol):
+    """``BootstrapInformation``: what the tasks of a build know and tell each other.
+
+    Each provider and plugin has a dictionary of its own, named after its module.
+    """
+
+    manifest: Manifest
+    manifest_vars: Mapping[str, Any]
+    volume: Volume
+    workspace: str
+    root: str
+    run_id: str
+    host_dependencies: dict[str, str]
+    _gce: dict[str, str]
+    _bootstrapvz_sparse: dict[str, Any]
+
+
+@dataclass
+class State:
+    """The plugin's own state of a build.
+
+    ``folder_sizes``: the largest folders of the image, in bytes; ``finished``: nothing remains to
+    be done to the image; ``kept``: a message that names the image that a later failure left.
+    """
+
+    ledger: Ledger = field(default_factory=Ledger)
+    peak: Peak | None = None
+    folder_sizes: dict[str, int] = field(default_factory=dict)
+    finished: bool = False
+    kept: str = ""
+
+
+def state(info: Info) -> State:
+    """Return the state of this build, begun when it is first asked for."""
+    result: State = info._bootstrapvz_sparse.setdefault("state", State())
+    return result
+
+
+def settings(info: Info) -> Settings:
+    """Return the settings of the manifest's block."""
+    return Settings.of(info.manifest.plugins)
+
+
+def backing(info: Info) -> Backing:
+    """Return what can be done on the volume's backing."""
+    return BACKINGS[info.manifest.volume["backing"]]
+
+
+def workspace(info: Info) -> Path:
+    """Return the folder where finished images lie."""
+    return Path(info.manifest.bootstrapper["workspace"])
