@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..util import holders, loop
 from ..util.errors import ImageInUse, InvalidImage
+from .fiemap import first_block
 from .view import FileMap
 
 INTERVAL = 0.1  # seconds between two looks at the users of the image
@@ -35,11 +36,15 @@ class Image:
     """An open image.
 
     ``path``: its path without symbolic links; ``name``: the path as the user wrote it; ``size``:
-    bytes; ``status``: as it was when it was opened; ``notes``: remarks for the user.
+    bytes; ``status``: as it was when it was opened; ``layered``: it is a copy of a file in a lower
+    layer of overlayfs, which keeps its blocks; ``notes``: remarks for the user.
     """
 
-    def __init__(self, name: Path, path: Path, fd: int, status: os.stat_result) -> None:
+    def __init__(
+        self, name: Path, path: Path, fd: int, status: os.stat_result, *, layered: bool = False
+    ) -> None:
         self.name, self.path, self.fd, self.status = name, path, fd, status
+        self.layered = layered
         self.size = status.st_size
         self.notes: list[str] = []
         self._checked = time.monotonic()
@@ -78,14 +83,20 @@ def opened(path: Path, *, write: bool = True) -> Iterator[Image]:
         raise InvalidImage(f"{path}: {error.strerror}") from error
     except ValueError as error:  # a zero byte in the path
         raise InvalidImage(f"{str(path)!r}: {error}") from error
+    reader = -1
     try:
         _require_regular(path, os.fstat(place))
+        reader = _reopen(place, path, write=False) if write else -1  # opens the lower file
+        first = first_block(reader) if write else None
         fd = _reopen(place, path, write)
+        layered = bool(first) and first_block(reader) != first
         real = Path(os.readlink(f"/proc/self/fd/{place}"))
     finally:
         os.close(place)
+        if reader >= 0:
+            os.close(reader)
     try:
-        image = Image(path, real, fd, os.fstat(fd))
+        image = Image(path, real, fd, os.fstat(fd), layered=layered)
         if path.is_symlink():
             image.notes.append(f"{path} is a symbolic link to {real}")
         if write:

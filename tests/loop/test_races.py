@@ -127,6 +127,7 @@ def test_written_to_before_anything_is_changed(
             os.pwrite(file.fileno(), b"x", SIZE - 1)
         return found
 
+    run("sync", image)
     before = image.stat().st_blocks
     monkeypatch.setattr(module, "find_free", prepare)
     with pytest.raises(SparseError, match="another process wrote to the image"):
