@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
-from bootstrapvz_sparse.image import oldgnu, partitions, tarball
+from bootstrapvz_sparse.image import oldgnu, partitions
 from bootstrapvz_sparse.image.blkid import Signature
 from bootstrapvz_sparse.image.filesystems import (
     UntrustedMetadata,
@@ -102,9 +102,9 @@ def _with_checksum(archive: bytes) -> bytes:
 def _unpack(archive: bytes) -> None:
     stream = io.BytesIO(archive)
     try:
-        disk, segments = tarball._header(stream)
-        stored = sum(len(chunk) for _, chunk in tarball._contents(stream, segments))
-        tarball._end(stream)
+        disk, segments = oldgnu.read_header(stream)
+        stored = sum(len(chunk) for _, chunk in oldgnu.contents(stream, segments))
+        oldgnu.read_end(stream)
     except SparseError:
         return
     assert 0 <= stored <= disk
