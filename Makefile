@@ -23,7 +23,7 @@ BUILD_PACKAGES = python3 python3-venv debootstrap e2fsprogs fdisk mount parted p
 BOOT_PACKAGES = python3 qemu-system-x86
 DOCS_PACKAGES = python3 python3-venv graphviz
 TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) $(DOCS_PACKAGES) acl bindfs btrfs-progs \
-	exfat-fuse exfatprogs qemu-utils strace xfsprogs zerofree
+	exfat-fuse exfatprogs fish git man-db qemu-utils strace xfsprogs zerofree zsh
 BENCH_PACKAGES = $(BUILD_PACKAGES) qemu-utils xfsprogs zerofree
 DEB_PACKAGES = git build-essential debhelper dh-python pybuild-plugin-pyproject \
 	python3-argparse-manpage python3-setuptools python3-shtab
