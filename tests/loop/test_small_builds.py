@@ -179,7 +179,8 @@ def test_container_that_is_started_during_a_build(
     """It does not inherit the mounts of the build, which would keep its loop device busy."""
     [unmount] = [task for task in ALL if task.__name__ == "UnmountRoot"]
     original = unmount.run
-    host = ["nsenter", f"--mount=/proc/{os.getppid()}/ns/mnt", "unshare", "--mount"]
+    outside = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    host = ["nsenter", f"--mount=/proc/{os.getpid()}/fd/{outside}", "unshare", "--mount"]
     container = ["--propagation", "private", "sh", "-c", "echo; exec sleep 60"]
     containers = []
 
@@ -195,6 +196,7 @@ def test_container_that_is_started_during_a_build(
         built(tmp_path, {"report": "report.json"})
         assert containers[0].poll() is None
     finally:
+        os.close(outside)
         for process in containers:
             process.kill()
             process.communicate()

@@ -243,7 +243,7 @@ def _deed(path: Path, deed: str) -> str:
     except ALLOWED as error:
         return f"refused: {type(error).__name__}"
     text = " ".join(notes)
-    if not re.search("left alone|cannot be told|only blocks of zeros", text):
+    if not re.search("left alone|only zero blocks", text):
         return "trusted"
     reason = next((why for pattern, why in REASONS.items() if re.search(pattern, text)), text)
     return f"left alone: {reason}"
