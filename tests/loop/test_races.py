@@ -116,7 +116,7 @@ def test_changed(
 def test_written_to_before_anything_is_changed(
     image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the metadata said may be wrong then."""
+    """Free space in the metadata may be wrong by then."""
     from bootstrapvz_sparse.image import api as module
 
     original = module.find_free
