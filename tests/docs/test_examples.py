@@ -1,4 +1,4 @@
-"""The method that docs/writing-a-method.md shows, and the schemas of JSON, against real images."""
+"""The example method of the documentation and the schemas of JSON, with real images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib.util
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.extents import allocated
+from bootstrapvz_sparse.image.methods import METHODS
 from tests.docs.pages import DOCS
 from tests.support.unable import unable
 
@@ -42,7 +42,7 @@ def test_example_of_a_method(image: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setitem(sys.modules, "bootstrapvz_sparse.image.methods.dd", module)
+    monkeypatch.setitem(METHODS, module.DD.name, module.DD)
     inode = image.stat().st_ino
     report = sparsify(image, method="dd", verify=True)
     assert report.method == "dd"
@@ -54,7 +54,7 @@ def test_example_of_a_method(image: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def documents(path: Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
-    """All that the commands print of the image as JSON."""
+    """Return the JSON documents that the commands print for the image."""
     found = []
     for options in (
         ["inspect"],
