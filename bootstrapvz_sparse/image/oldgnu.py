@@ -129,7 +129,8 @@ def _map(stream: IO[bytes], header: bytes) -> Iterator[tuple[int, int]]:
             return
         block = _read(stream, BLOCK)
         entries, more = list(_entries(block[FURTHER_MAP])), block[FURTHER_MORE]
-        empty = empty or not entries
+        if not entries:
+            raise InvalidTarball("the sparse map has empty entries")
 
 
 def _entries(raw: bytes) -> Iterator[tuple[int, int]]:

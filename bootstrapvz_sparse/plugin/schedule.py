@@ -49,7 +49,7 @@ def add_tasks(taskset: set[Any], manifest: Any) -> None:
             taskset.add(scratch.Outline)
     if backing.loop and settings.reclaim in ("auto", "discard"):
         taskset.add(reclaim.EnableOnlineDiscard)
-    if settings.reclaim == "discard":
+    if backing.loop and reclaim.kinds_to_discard(settings.reclaim, manifest.volume):
         taskset.add(reclaim.Discard)
     if settings.reclaim == "zerofree":
         taskset.add(reclaim.Zerofree)
