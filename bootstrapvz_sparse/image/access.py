@@ -119,7 +119,7 @@ def _require_regular(path: Path, status: os.stat_result) -> None:
 
 
 def _reopen(place: int, path: Path, write: bool) -> int:
-    """Open the file of an O_PATH descriptor: what was judged is what is opened."""
+    """Open the file of an O_PATH descriptor: the very file that was judged."""
     try:
         flags = os.O_RDWR if write else os.O_RDONLY
         return os.open(f"/proc/self/fd/{place}", flags | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -147,7 +147,7 @@ _WHOLE_FILE = (os.SEEK_SET, 0, 0, 0)  # whence, start, length, process
 
 
 def _lock(image: Image) -> None:
-    """Take both kinds of lock: flock(2), and that of fcntl(2), which QEMU takes, too."""
+    """Take both kinds of lock: flock(2), and the fcntl(2) lock that QEMU takes, too."""
     try:
         fcntl.flock(image.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.fcntl(image.fd, F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, *_WHOLE_FILE))

@@ -55,7 +55,7 @@ class Report(NamedTuple):
 
     @property
     def scanned(self) -> bool:
-        """Whether zero blocks were looked for."""
+        """True if zero blocks were looked for."""
         return self.plan.scanned
 
 

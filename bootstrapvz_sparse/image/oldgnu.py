@@ -149,7 +149,7 @@ def _entries(raw: bytes) -> Iterator[tuple[int, int]]:
 
 
 def contents(stream: IO[bytes], segments: Segments) -> Iterator[tuple[int, bytes]]:
-    """Yield what is stored of the disk: positions and bytes."""
+    """Yield the stored parts of the disk: positions and bytes."""
     for start, end in segments:
         for position in range(start, end, CHUNK_SIZE):
             yield position, _read(stream, min(CHUNK_SIZE, end - position))

@@ -1,4 +1,4 @@
-"""The tasks that the plugin adds to a build, and those that they replace."""
+"""The tasks that the plugin adds to a build, and the tasks that they replace."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .tasks import (
 
 
 def add_tasks(taskset: set[Any], manifest: Any) -> None:
-    """Add the plugin's tasks to ``taskset`` and remove those that they replace."""
+    """Add the plugin's tasks to ``taskset`` and remove the tasks that they replace."""
     settings = Settings.of(manifest.plugins)
     backing = BACKINGS[manifest.volume["backing"]]
     scheduled = _scheduled_without_us(taskset, manifest)
