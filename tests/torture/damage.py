@@ -50,7 +50,7 @@ KINDS: dict[str, type[Ext] | type[Xfs] | type[Swap]] = {"ext": Ext, "xfs": Xfs, 
 # Why something was left alone, for the table of outcomes.
 REASONS = {
     r"e2fsck|xfs_repair": "its checker",
-    r"sfdisk|partition table|chain|claim": "the table",
+    r"sfdisk|partition table|chain|claim|GPT|but no type": "the table",
     r"checksum": "a wrong checksum",
     r"in the superblock$|in the descriptor|in the AGF|agf_btreeblks": "counts that differ",
     r"invalid (s|sb)_(?!journal)|invalid last_page|block groups|sb_bad_features2": (
@@ -243,7 +243,7 @@ def _deed(path: Path, deed: str) -> str:
     except ALLOWED as error:
         return f"refused: {type(error).__name__}"
     text = " ".join(notes)
-    if not re.search("left alone|cannot be told|only blocks of zeros", text):
+    if not re.search("left alone|only zero blocks", text):
         return "trusted"
     reason = next((why for pattern, why in REASONS.items() if re.search(pattern, text)), text)
     return f"left alone: {reason}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
-from bootstrapvz_sparse.image import partitions, tarball
+from bootstrapvz_sparse.image import oldgnu, partitions
 from bootstrapvz_sparse.image.blkid import Signature
 from bootstrapvz_sparse.image.filesystems import (
     UntrustedMetadata,
@@ -93,18 +93,18 @@ def _tarball(data: bytes) -> None:
 
 def _with_checksum(archive: bytes) -> bytes:
     """The archive, with the checksum of its first header right."""
-    header = bytearray(archive[: tarball.BLOCK].ljust(tarball.BLOCK, b"\0"))
+    header = bytearray(archive[: oldgnu.BLOCK].ljust(oldgnu.BLOCK, b"\0"))
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
-    return bytes(header) + archive[tarball.BLOCK :]
+    return bytes(header) + archive[oldgnu.BLOCK :]
 
 
 def _unpack(archive: bytes) -> None:
     stream = io.BytesIO(archive)
     try:
-        disk, segments = tarball._header(stream)
-        stored = sum(len(chunk) for _, chunk in tarball._contents(stream, segments))
-        tarball._end(stream)
+        disk, segments = oldgnu.read_header(stream)
+        stored = sum(len(chunk) for _, chunk in oldgnu.contents(stream, segments))
+        oldgnu.read_end(stream)
     except SparseError:
         return
     assert 0 <= stored <= disk

@@ -8,7 +8,7 @@ import pytest
 
 from .parts import PARTS, Job, Tally, load
 
-pytestmark = [pytest.mark.loop, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.loop, pytest.mark.long, pytest.mark.timeout(900)]
 
 SHARES = {"damage": 0.02, "fuzz": 0.02, "kills": 0.01, "faults": 0.03, "builds": 0.07}
 
