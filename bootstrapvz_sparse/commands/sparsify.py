@@ -47,8 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reclaim",
         choices=RECLAIM,
         default=RECLAIM[0],
-        help="how to free unused blocks: from filesystem metadata, by kernel discard (FITRIM), or "
-        "not at all (default: %(default)s)",
+        help="how to free unused blocks: from filesystem metadata (auto is the same), by kernel "
+        "discard (FITRIM, needs root), or not at all, as for an image with a hash tree in another "
+        "file, which cannot be seen (default: %(default)s)",
     )
     parser.add_argument(
         "--min-hole",

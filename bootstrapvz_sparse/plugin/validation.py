@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..image.methods import METHODS
 from .backings import BACKINGS, Backing
 from .settings import Settings
 
 SCHEMA = Path(__file__).with_name("manifest-schema.yml")
 BLOCK = ["plugins", "sparse"]
-PUNCHING = ("auto", "punch", "reflink", "none")  # values of sparsify that honour min_hole
+PUNCHING = ("auto", *(name for name, method in METHODS.items() if method.honours_min_hole))
 
 # Mount points of the kernel, symbolic links, and folders that debootstrap turns into links.
 NO_SCRATCH = ("bin", "dev", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys",

@@ -16,7 +16,7 @@ _deferred: list[int] | None = None  # signals that came while they were deferred
 
 @contextlib.contextmanager
 def interrupt_once() -> Iterator[None]:
-    """Let the first of all signals that end us interrupt us, and none what is done about it.
+    """Raise KeyboardInterrupt on the first terminating signal; ignore further ones during cleanup.
 
     Those that we were started to ignore, as by nohup(1), stay ignored.
     """

@@ -1,4 +1,4 @@
-"""A sparse copy by GNU dd, in place of the image."""
+"""Replace the image by a sparse copy that GNU dd makes."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bootstrapvz_sparse.image.methods.external import program_missing, run
-from bootstrapvz_sparse.image.methods.free import reclaim
+from bootstrapvz_sparse.image.methods.external import program_missing
+from bootstrapvz_sparse.image.methods.free import free_for_programs
 from bootstrapvz_sparse.image.methods.job import Job, Method
-from bootstrapvz_sparse.image.replace import (
-    no_holes,
-    no_room,
-    replacement_file,
-    size_of_copy,
-)
+from bootstrapvz_sparse.image.methods.room import copy_size, no_holes, no_room
+from bootstrapvz_sparse.image.replace import replacement_file
 from bootstrapvz_sparse.util import programs
 
 
-def lacks(job: Job) -> str | None:
-    return no_holes(job) or program_missing("dd") or no_room(job.image, size_of_copy(job))
+def unsupported_reason(job: Job) -> str:
+    return no_holes(job) or program_missing("dd") or no_room(job.image, copy_size(job))
 
 
 @contextmanager
 def apply(job: Job) -> Iterator[int]:
-    reclaim(job)
+    free_for_programs(job)
     image = job.image.fd
     with replacement_file(job.image) as file:
-        source, copy = programs.same_file(image), programs.same_file(file.fd)
+        places = f"if={programs.same_file(image)}", f"of={programs.same_file(file.fd)}"
         options = ("bs=4096", "conv=sparse", "status=none")
-        run("dd", f"if={source}", f"of={copy}", *options, fds=[image, file.fd])
-        os.ftruncate(file.fd, job.image.size)  # where it ends in a hole
+        programs.run("dd", *places, *options, fds=[image, file.fd])
+        os.ftruncate(file.fd, job.image.size)  # where the image ends in a hole
         yield file.fd
 
 
-METHOD = Method("dd", lacks, apply)
+DD = Method(
+    "dd",
+    "a second file by dd conv=sparse, which replaces the image",
+    unsupported_reason,
+    apply,
+    programs=("dd",),
+)

@@ -1,22 +1,25 @@
-"""The method that docs/writing-a-method.md shows, and the schemas of JSON, against real images."""
+"""The example method of the documentation and the schemas of JSON, with real images."""
 
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
+import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from bootstrapvz_sparse import image as image_api
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.image import sparsify
 from bootstrapvz_sparse.image.extents import allocated
-from tests.docs.pages import DOCS
+from bootstrapvz_sparse.image.methods import METHODS
+from tests.docs.pages import DOCS, blocks
 from tests.support.unable import unable
 
 MIB = 1 << 20
@@ -42,7 +45,7 @@ def test_example_of_a_method(image: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setitem(sys.modules, "bootstrapvz_sparse.image.methods.dd", module)
+    monkeypatch.setitem(METHODS, module.DD.name, module.DD)
     inode = image.stat().st_ino
     report = sparsify(image, method="dd", verify=True)
     assert report.method == "dd"
@@ -53,8 +56,41 @@ def test_example_of_a_method(image: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert sorted(p.name for p in image.parent.iterdir()) == ["image.raw", "sparse", "tree"]
 
 
+def test_example_of_the_library(
+    image: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [example] = [b.text for b in blocks(DOCS / "library.md") if b.language == "python"]
+    image.rename(image.with_name("disk.raw"))
+    monkeypatch.chdir(image.parent)
+    exec(compile(example, "library.md", "exec"), {})
+    planned, applied = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\d{8} of 33554432 bytes can be freed", planned)
+    gain, freed = int(planned.split()[0]), int(applied.split()[0])
+    assert gain - MIB < freed <= gain  # the build filesystem may need a block for its own metadata
+    assert "no byte in use has changed" in applied
+    exec(compile(example, "library.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("0 of ")
+    Path("disk.raw").write_bytes(b"")
+    exec(compile(example, "library.md", "exec"), {})
+    assert capsys.readouterr().out == "disk.raw: the file is empty\n"
+
+
+def test_page_of_the_library_is_complete() -> None:
+    page = (DOCS / "library.md").read_text()
+    for name in image_api.__all__:
+        assert f"`{name}" in page, name
+        thing = getattr(image_api, name)
+        if name in ("Report", "Plan"):
+            fields = {f for f in (*getattr(thing, "_fields", ()), *vars(thing)) if f[0] != "_"}
+            internal = {"holes", "scanned", "count", "index"}
+            assert {f for f in fields - internal if f"`{f}" not in page} == set()
+        elif name[0].islower():
+            parameters = list(inspect.signature(thing).parameters)[1:]
+            assert {p for p in parameters if f"`{p}" not in page} == set()
+
+
 def documents(path: Path, capsys: pytest.CaptureFixture[str]) -> list[Any]:
-    """All that the commands print of the image as JSON."""
+    """Return the JSON documents that the commands print for the image."""
     found = []
     for options in (
         ["inspect"],

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.cli import full_parser
-from tests.docs.pages import DOCS, ROOT, blocks, commands, pages
+from tests.docs.pages import DOCS, ROOT, anchors, blocks, commands, links, pages
 
 TUTORIALS = sorted(DOCS.glob("tutorial-*.md"))
 WITH_COMMANDS = [page for page in pages() if commands(page) != "set -eu\n"]
@@ -19,7 +19,7 @@ OF_A_WORD = re.compile(r"[A-Z_]+=")
 
 
 def words(page: Path) -> list[list[str]]:
-    """Each command of the page as a list of words."""
+    """Return each command of the page as a list of words."""
     script = commands(page).replace("\\\n", " ")
     return [shlex.split(line, comments=True) for line in script.splitlines() if line.strip()]
 
@@ -39,7 +39,7 @@ def test_commands_are_shell(page: Path) -> None:
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name)
 def test_commands_are_ours(page: Path) -> None:
-    """Options and subcommands are those of the parsers, targets those of the Makefile."""
+    """Options and subcommands exist in the parsers, targets in the Makefile."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     for line in words(page):
         program, arguments = Path(line[0]).name, line[1:] if line else []
@@ -68,15 +68,27 @@ def test_commands_of_a_console_are_found(tmp_path: Path) -> None:
     assert commands(page) == "set -eu\none \\\n  more\ntwo\nthree\n"
 
 
-def test_relative_links_lead_to_files() -> None:
-    """As GitHub shows the pages; that anchors are there is seen to when they are built."""
-    for page in pages():
-        text = page.read_text()
-        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
-            if target.startswith("_generated/"):  # made when the pages are built
-                assert Path(target).name in (DOCS / "make_pictures.py").read_text()
-            else:
-                assert (page.parent / target).exists(), f"{name(page)}: {target}"
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    """Every relative link and anchor resolves where GitHub shows the pages."""
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if path.startswith("_generated/"):  # made when the pages are built
+            assert target.name in (DOCS / "make_pictures.py").read_text()
+        else:
+            assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_links_and_anchors_are_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# `reclaim`: free  blocks (ext4)\n\n## Twice\n## [Twice](x.md)\n\n```sh\n# [no](no.md)\n"
+        '```\n[one\nmore](two.md#three) <img width="1" src="a.svg"> [out](https://example.org)\n'
+    )
+    assert links(page) == ["x.md", "two.md#three", "a.svg"]
+    assert anchors(page) == {"reclaim-free--blocks-ext4", "twice", "twice-1"}
 
 
 @pytest.mark.parametrize("page", pages(), ids=name)
@@ -103,7 +115,7 @@ def test_manifests_on_pages_are_yaml() -> None:
 
 
 def test_readme_has_every_setting() -> None:
-    """Its table has the titles of the schema."""
+    """The table of settings has the titles of the schema."""
     import yaml
 
     from bootstrapvz_sparse.plugin.validation import SCHEMA

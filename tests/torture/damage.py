@@ -50,7 +50,7 @@ KINDS: dict[str, type[Ext] | type[Xfs] | type[Swap]] = {"ext": Ext, "xfs": Xfs, 
 # Why something was left alone, for the table of outcomes.
 REASONS = {
     r"e2fsck|xfs_repair": "its checker",
-    r"sfdisk|partition table|chain|claim": "the table",
+    r"sfdisk|partition table|chain|claim|GPT|but no type": "the table",
     r"checksum": "a wrong checksum",
     r"in the superblock$|in the descriptor|in the AGF|agf_btreeblks": "counts that differ",
     r"invalid (s|sb)_(?!journal)|invalid last_page|block groups|sb_bad_features2": (

@@ -40,7 +40,7 @@ def verity_type(disk: Disk) -> str:
 
 
 def companion(disk: Disk) -> str:
-    """Look for superblocks of devices whose content depends on another partition's free blocks.
+    """Look for superblocks of devices that depend on the free blocks of another partition.
 
     Source: blkid(8); cryptsetup, ``lib/verity/verity.c``, ``struct verity_sb``; Linux,
     drivers/md/dm-integrity.c, ``struct superblock``; dm-snap-persistent.c, ``struct disk_header``;
