@@ -32,6 +32,7 @@ WITHOUT_DEBIAN = {
     "provider": {"name": "kvm"},
     "volume.partitions": SMALL,
 }
+PACKAGE = "bootstrapvz-sparse"  # the tests replace the index of packages; see house
 FOR_GCE = {"volume.partitions.root.size": "1GiB"}
 
 
@@ -61,13 +62,21 @@ def steps(service: str, manifest: str) -> Iterator[Step]:
     if service == "github.yml":
         for step in recipe(service)["jobs"]["build"]["steps"]:
             if "run" in step:
-                yield Step(step["run"], ("bash", "-e"), {"MANIFEST": manifest})
+                yield Step(
+                    step["run"], ("bash", "-e"), {"MANIFEST": manifest, "BVZ_SPARSE": PACKAGE}
+                )
     elif service == "gitlab.yml":
         job = recipe(service)["build"]
         lines = "\n".join([*job["before_script"], *job["script"]])
-        yield Step(lines, ("bash", "-eo", "pipefail"), {"MANIFEST": manifest})
+        variables = {"MANIFEST": manifest, "BVZ_SPARSE": PACKAGE}
+        yield Step(lines, ("bash", "-eo", "pipefail"), variables)
     else:
-        known = {"_MANIFEST": manifest, "_BUCKET": "bucket", "BUILD_ID": "1"}
+        known = {
+            "_MANIFEST": manifest,
+            "_BUCKET": "bucket",
+            "_BVZ_SPARSE": PACKAGE,
+            "BUILD_ID": "1",
+        }
         for step in recipe(service)["steps"]:
             pairs = dict(pair.split("=", 1) for pair in step["env"])
             environment = {
@@ -157,7 +166,7 @@ def test_matrix(service: str) -> None:
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_manifest(path: Path) -> None:
-    """It has a budget, and a report where the recipes look for it."""
+    """The manifest has a limit, and a report where the recipes look for it."""
     block = yaml.safe_load(path.read_text())["plugins"]["sparse"]
     assert block["report"] == "images/report.json" and block["limit"]
     command = [sys.executable, "-m", "bootstrapvz_sparse.cli", "build", "--dry-run", "--log", "-"]
@@ -178,7 +187,7 @@ def test_manifest(path: Path) -> None:
 def test_steps(
     service: str, manifest: str, changes: dict[str, Any], house: Path, tmp_path: Path
 ) -> None:
-    """With fakes for debootstrap and chroot: an image within its budget, then one above it."""
+    """With fakes for debootstrap and chroot: an image below its limit, then one above it."""
     place(tmp_path, manifest, changes)
     assert run(service, tmp_path, manifest, house, fakes=True) == 0
     found = kept(service, tmp_path, manifest)
