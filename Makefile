@@ -23,7 +23,12 @@ BUILD_PACKAGES = python3 python3-venv debootstrap e2fsprogs fdisk mount parted p
 BOOT_PACKAGES = python3 qemu-system-x86
 DOCS_PACKAGES = python3 python3-venv graphviz
 TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) $(DOCS_PACKAGES) acl bindfs btrfs-progs \
-	exfat-fuse exfatprogs qemu-utils strace xfsprogs zerofree
+	exfat-fuse exfatprogs fish fuse3 git man-db qemu-utils strace xfsprogs zerofree zsh \
+	$(FORMAT_PACKAGES)
+# Signatures and files of formats that the engine leaves alone.
+FORMAT_PACKAGES = android-sdk-libsparse-utils binutils bzip2 cpio cryptsetup-bin dosfstools \
+	drbd-utils f2fs-tools jfsutils lz4 nilfs-tools ntfs-3g p7zip-full reiserfsprogs xz-utils zip \
+	zstd
 BENCH_PACKAGES = $(BUILD_PACKAGES) qemu-utils xfsprogs zerofree
 DEB_PACKAGES = git build-essential debhelper dh-python pybuild-plugin-pyproject \
 	python3-argparse-manpage python3-setuptools python3-shtab

@@ -24,7 +24,7 @@ STYLES = {logging.WARNING: "magenta", logging.ERROR: "red"}
 
 
 class _TolerantStream:
-    """A stream whose errors are counted, not raised: they must not prevent a rollback."""
+    """A stream that counts errors instead of raising them: they must not prevent a rollback."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self.lost = stream, False

@@ -1,4 +1,4 @@
-"""What a build left behind, and its removal.
+"""Find what a build left behind, and remove it.
 
 It is found by the folder of the run, which no other build has: processes, mounts and loop devices
 below it, and nodes in /dev by its name. Mounts of a build lie in a mount namespace of its own and
@@ -173,7 +173,7 @@ def release(folder: Path) -> None:
 
 
 def undo(folder: Path, inode: int | None = None) -> list[Leftover]:
-    """Release what a build left and delete the folder of its run; return what is still there.
+    """Release the leftovers of a build, delete the folder of its run; return what remains.
 
     With ``inode`` the folder is only deleted if it has that inode.
     """

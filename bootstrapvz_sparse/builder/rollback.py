@@ -47,7 +47,7 @@ def roll_back(info: Any, completed: list[Any], record: Record) -> None:
 
 
 def _counter_task(completed: list[Any]) -> Callable[[set[Any], Any, Any], None]:
-    """Return bootstrap-vz's rule: what was completed is undone, once."""
+    """Return bootstrap-vz's rule: a completed task is undone, once."""
 
     def counter_task(taskset: set[Any], task: Any, counter: Any) -> None:
         if task in completed and counter not in completed:

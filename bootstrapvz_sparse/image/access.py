@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..util import holders, loop
 from ..util.errors import ImageInUse, InvalidImage
+from .fiemap import first_block
 from .view import FileMap
 
 INTERVAL = 0.1  # seconds between two looks at the users of the image
@@ -35,11 +36,15 @@ class Image:
     """An open image.
 
     ``path``: its path without symbolic links; ``name``: the path as the user wrote it; ``size``:
-    bytes; ``status``: as it was when it was opened; ``notes``: remarks for the user.
+    bytes; ``status``: as it was when it was opened; ``layered``: it is a copy of a file in a lower
+    layer of overlayfs, which keeps its blocks; ``notes``: remarks for the user.
     """
 
-    def __init__(self, name: Path, path: Path, fd: int, status: os.stat_result) -> None:
+    def __init__(
+        self, name: Path, path: Path, fd: int, status: os.stat_result, *, layered: bool = False
+    ) -> None:
         self.name, self.path, self.fd, self.status = name, path, fd, status
+        self.layered = layered
         self.size = status.st_size
         self.notes: list[str] = []
         self._checked = time.monotonic()
@@ -78,14 +83,20 @@ def opened(path: Path, *, write: bool = True) -> Iterator[Image]:
         raise InvalidImage(f"{path}: {error.strerror}") from error
     except ValueError as error:  # a zero byte in the path
         raise InvalidImage(f"{str(path)!r}: {error}") from error
+    reader = -1
     try:
         _require_regular(path, os.fstat(place))
+        reader = _reopen(place, path, write=False) if write else -1  # opens the lower file
+        first = first_block(reader) if write else None
         fd = _reopen(place, path, write)
+        layered = bool(first) and first_block(reader) != first
         real = Path(os.readlink(f"/proc/self/fd/{place}"))
     finally:
         os.close(place)
+        if reader >= 0:
+            os.close(reader)
     try:
-        image = Image(path, real, fd, os.fstat(fd))
+        image = Image(path, real, fd, os.fstat(fd), layered=layered)
         if path.is_symlink():
             image.notes.append(f"{path} is a symbolic link to {real}")
         if write:
@@ -108,7 +119,7 @@ def _require_regular(path: Path, status: os.stat_result) -> None:
 
 
 def _reopen(place: int, path: Path, write: bool) -> int:
-    """Open the file of an O_PATH descriptor: what was judged is what is opened."""
+    """Open the file of an O_PATH descriptor: the very file that was judged."""
     try:
         flags = os.O_RDWR if write else os.O_RDONLY
         return os.open(f"/proc/self/fd/{place}", flags | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -136,7 +147,7 @@ _WHOLE_FILE = (os.SEEK_SET, 0, 0, 0)  # whence, start, length, process
 
 
 def _lock(image: Image) -> None:
-    """Take both kinds of lock: flock(2), and that of fcntl(2), which QEMU takes, too."""
+    """Take both kinds of lock: flock(2), and the fcntl(2) lock that QEMU takes, too."""
     try:
         fcntl.flock(image.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.fcntl(image.fd, F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, *_WHOLE_FILE))

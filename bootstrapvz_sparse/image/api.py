@@ -31,15 +31,17 @@ from .verify import Proof
 class Report(NamedTuple):
     """The result of making an image sparse; sizes in bytes.
 
-    ``method``: "" after a dry run; ``after`` is then what would be left. ``gained``: how much more
-    space the build filesystem has free, which other programs change, too. ``plan``: the details.
-    ``verified``: what was proved, in words. ``notes``: what was left alone, and why.
+    ``method``: "" after a dry run; ``after`` is then what would be left. ``freed``: what the disk
+    gained of that; less where other files share blocks, or a layer of overlayfs keeps the image.
+    ``gained``: how much more space the build filesystem has free, which other programs change,
+    too. ``plan``: the details. ``verified``: proofs, in words. ``notes``: what was left alone.
     """
 
     path: Path
     method: str
     before: int
     after: int
+    freed: int
     gained: int
     seconds: float
     plan: Plan
@@ -53,13 +55,8 @@ class Report(NamedTuple):
 
     @property
     def scanned(self) -> bool:
-        """Whether zero blocks were looked for."""
+        """True if zero blocks were looked for."""
         return self.plan.scanned
-
-    @property
-    def freed(self) -> int:
-        """The bytes that the disk gained: blocks that other files share are still in use."""
-        return max(self.before - self.after - self.plan.shared, 0)
 
 
 def plan(path: Path, *, reclaim: str = "auto", progress: Progress | None = None) -> Plan:
@@ -155,6 +152,7 @@ def _dry_run(path: Path, reclaim: str, progress: Progress | None) -> Report:
         method="",
         before=before,
         after=before - planned.gain,
+        freed=max(planned.gain - planned.shared, 0),
         gained=0,
         seconds=time.perf_counter() - started,
         plan=planned,
@@ -195,12 +193,19 @@ class _Work(NamedTuple):
             if proof:
                 verified = proof.verify(result, mounted=chosen.mounts)
             recheck(image)
+        if image.layered:
+            image.notes.append(
+                "the image was in a lower layer of overlayfs, which keeps its blocks; the upper "
+                "layer now has a sparse copy"
+            )
         planned = _plan(image, surveyed, scan)
+        after = allocated(os.stat(image.path))
         return Report(
             path=image.path,
             method=chosen.name,
             before=before,
-            after=allocated(os.stat(image.path)),
+            after=after,
+            freed=0 if image.layered else max(before - after - planned.shared, 0),
             gained=_room(image) - room,
             seconds=time.perf_counter() - started,
             plan=planned,

@@ -38,6 +38,18 @@ class Extents(NamedTuple):
     beyond: int = 0
 
 
+def first_block(fd: int) -> int | None:
+    """Return the place of the file's first extent on the disk, in bytes; None if unknown."""
+    buffer = bytearray(_HEADER.size + _EXTENT.size)
+    _HEADER.pack_into(buffer, 0, 0, LARGEST_FILE, 0, 0, 1, 0)
+    try:
+        fcntl.ioctl(fd, FS_IOC_FIEMAP, buffer)
+    except OSError:
+        return None
+    mapped = _HEADER.unpack_from(buffer)[3]
+    return _EXTENT.unpack_from(buffer, _HEADER.size)[1] if mapped else None
+
+
 def extents(fd: int, size: int) -> Extents | None:
     """Return the extents of the file; None if its filesystem does not list them.
 

@@ -111,7 +111,7 @@ def _copy_status(source: int, target: int, status: os.stat_result) -> None:
 
 
 def _compare(first: int, second: int, name: Path) -> None:
-    """Compare two files; only what is a hole in both is not read.
+    """Compare two files; ranges that are holes in both are not read.
 
     :raises VerificationFailed: they differ
     """

@@ -129,7 +129,8 @@ def _map(stream: IO[bytes], header: bytes) -> Iterator[tuple[int, int]]:
             return
         block = _read(stream, BLOCK)
         entries, more = list(_entries(block[FURTHER_MAP])), block[FURTHER_MORE]
-        empty = empty or not entries
+        if not entries:
+            raise InvalidTarball("the sparse map has empty entries")
 
 
 def _entries(raw: bytes) -> Iterator[tuple[int, int]]:
@@ -148,7 +149,7 @@ def _entries(raw: bytes) -> Iterator[tuple[int, int]]:
 
 
 def contents(stream: IO[bytes], segments: Segments) -> Iterator[tuple[int, bytes]]:
-    """Yield what is stored of the disk: positions and bytes."""
+    """Yield the stored parts of the disk: positions and bytes."""
     for start, end in segments:
         for position in range(start, end, CHUNK_SIZE):
             yield position, _read(stream, min(CHUNK_SIZE, end - position))

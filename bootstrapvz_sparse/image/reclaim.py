@@ -42,8 +42,13 @@ def find_free(image: Image, reclaim: str) -> Survey:
     regions = tuple(_checked(image, region) for region in surveyed.regions)
     for region in regions:
         if reclaim != "none" and region.skip_reason and not _to_discard(region, reclaim):
-            image.notes.append(f"{region.partition}: free space left alone: {region.skip_reason}")
+            image.notes.append(left_alone(region))
     return surveyed._replace(regions=regions)
+
+
+def left_alone(region: Region) -> str:
+    """Return the note for a region with free space that is not freed."""
+    return f"{region.partition}: free space left alone: {region.skip_reason}"
 
 
 def _checked(image: Image, region: Region) -> Region:

@@ -14,7 +14,7 @@ Progress = Callable[[int, int], object]
 
 
 class Scan:
-    """A reader of the bytes in use that keeps what it found.
+    """A reader of the bytes in use that keeps its results.
 
     ``zero``: the blocks that are zero; ``done``: whether they were looked for.
     """

@@ -38,7 +38,7 @@ LEVEL = 5  # 0.6 % larger than level 6 for a Debian tree, in two thirds of the t
 
 
 class Tarball(NamedTuple):
-    """A tarball: its own size, that of the disk in it, and what it stores of it, in bytes."""
+    """A tarball: bytes of the file, of the disk in it, and of the stored parts of the disk."""
 
     size: int
     disk: int
@@ -75,7 +75,7 @@ def write(image: Path, tarball: Path, *, compressor: str = "auto", level: int = 
 
 
 def wrong_size(size: int) -> str:
-    """Return what is wrong with a disk of ``size`` bytes that is not a whole number of GiB."""
+    """Return the problem with a disk of ``size`` bytes that is not a whole number of GiB."""
     missing = -size % UNIT if size else UNIT
     return (
         f"the disk has {size} bytes; Compute Engine wants a whole number of GiB "

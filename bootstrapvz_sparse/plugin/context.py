@@ -95,13 +95,16 @@ class Info(Protocol):
 class State:
     """The plugin's own state of a build.
 
-    ``folder_sizes``: the largest folders of the image, in bytes; ``finished``: nothing remains to
-    be done to the image; ``kept``: a message that names the image that a later failure left.
+    ``folder_sizes``: the largest folders of the image, in bytes; ``discarded``: the kinds of
+    filesystems in which the kernel discarded free blocks before unmounting; ``finished``: nothing
+    remains to be done to the image; ``kept``: a message that names the image that a later failure
+    left.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
     peak: Peak | None = None
     folder_sizes: dict[str, int] = field(default_factory=dict)
+    discarded: set[str] = field(default_factory=set)
     finished: bool = False
     kept: str = ""
 

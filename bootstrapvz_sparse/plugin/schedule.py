@@ -1,4 +1,4 @@
-"""The tasks that the plugin adds to a build, and those that they replace."""
+"""The tasks that the plugin adds to a build, and the tasks that they replace."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .tasks import (
 
 
 def add_tasks(taskset: set[Any], manifest: Any) -> None:
-    """Add the plugin's tasks to ``taskset`` and remove those that they replace."""
+    """Add the plugin's tasks to ``taskset`` and remove the tasks that they replace."""
     settings = Settings.of(manifest.plugins)
     backing = BACKINGS[manifest.volume["backing"]]
     scheduled = _scheduled_without_us(taskset, manifest)
@@ -49,7 +49,7 @@ def add_tasks(taskset: set[Any], manifest: Any) -> None:
             taskset.add(scratch.Outline)
     if backing.loop and settings.reclaim in ("auto", "discard"):
         taskset.add(reclaim.EnableOnlineDiscard)
-    if settings.reclaim == "discard":
+    if backing.loop and reclaim.kinds_to_discard(settings.reclaim, manifest.volume):
         taskset.add(reclaim.Discard)
     if settings.reclaim == "zerofree":
         taskset.add(reclaim.Zerofree)

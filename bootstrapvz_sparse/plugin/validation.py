@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+from jsonschema import Draft4Validator
+
+from ..image.methods import METHODS
 from .backings import BACKINGS, Backing
 from .settings import Settings
 
 SCHEMA = Path(__file__).with_name("manifest-schema.yml")
 BLOCK = ["plugins", "sparse"]
-PUNCHING = ("auto", "punch", "reflink", "none")  # values of sparsify that honour min_hole
+PUNCHING = ("auto", *(name for name, method in METHODS.items() if method.honours_min_hole))
 
 # Mount points of the kernel, symbolic links, and folders that debootstrap turns into links.
 NO_SCRATCH = ("bin", "dev", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys",
@@ -31,9 +35,6 @@ def validate(data: dict[str, Any], error: Callable[[str, list[Any]], None]) -> N
 
 def _violations(data: dict[str, Any]) -> Iterator[Problem]:
     """Yield the violations of the schema."""
-    import yaml
-    from jsonschema import Draft4Validator
-
     schema = yaml.safe_load(SCHEMA.read_text())
     for violation in Draft4Validator(schema).iter_errors(data):
         path = list(violation.absolute_path)

@@ -16,7 +16,7 @@ MAX_NAMED = 3  # processes in a message
 
 
 def holders(device: str) -> list[str]:
-    """Return the processes that have ``device`` mounted or open, with what they do.
+    """Return the processes that have ``device`` mounted or open, with their use of it.
 
     Of the processes in a mount namespace only the first is named.
 

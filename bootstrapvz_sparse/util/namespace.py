@@ -17,7 +17,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextlib.contextmanager
 def private_mounts() -> Iterator[None]:
-    """Run the body in a mount namespace of its own, whose mounts are not seen elsewhere.
+    """Run the body in a mount namespace of its own; its mounts are not seen elsewhere.
 
     They end with the last process in the namespace: nothing stays mounted after SIGKILL, and a
     container that is started meanwhile does not inherit them. Threads that run already stay
@@ -51,7 +51,7 @@ class _Folders:
         os.fchdir(self._working)
 
     def leave(self) -> None:
-        """Go up from the root to that of the namespace."""
+        """Go up from the root to the root of the namespace."""
         os.fchdir(self._root)
         for _ in range(MAX_DEPTH):
             os.chdir("..")

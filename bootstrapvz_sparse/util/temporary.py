@@ -203,7 +203,7 @@ def _remove(fd: int, path: Path) -> bool:
 
 
 def _remove_empty(path: Path) -> None:
-    """Remove what was created right before an interruption and not opened."""
+    """Remove a file that was created right before an interruption and not opened."""
     with suppress(OSError):
         if path.is_dir() and not path.is_symlink():
             path.rmdir()

@@ -176,6 +176,7 @@ def test_manifest(path: Path) -> None:
 
 @pytest.mark.loop
 @pytest.mark.xdist_group("recipes")
+@pytest.mark.timeout(600)  # the first makes wheels of all dependencies
 @pytest.mark.parametrize(
     ("service", "manifest", "changes"),
     [

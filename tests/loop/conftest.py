@@ -31,7 +31,9 @@ def fakes(
         shutil.copy(TESTS / "support" / "fakes" / program, folder)
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     monkeypatch.chdir(tmp_path)
+    namespace = os.readlink("/proc/self/ns/mnt")
     yield
+    assert os.readlink("/proc/self/ns/mnt") == namespace
     assert not leftovers.mounts(tmp_path) and not leftovers.loop_devices(tmp_path)
 
 

@@ -139,6 +139,28 @@ def test_what_a_clone_shares_is_not_gained(kind: str, tmp_path: Path) -> None:
         (folder / "clone").unlink()
 
 
+def test_lower_layer_of_overlayfs_keeps_its_blocks(tmp_path: Path) -> None:
+    """Opening the image for writing copies it to the upper layer."""
+    lower, upper, work, point = (tmp_path / name for name in ("lower", "upper", "work", "point"))
+    for folder in (lower, upper, work, point):
+        folder.mkdir()
+    (lower / "image").write_bytes(os.urandom(1 << 20) + bytes(20 << 20))
+    os.sync()
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    run("mount", "-t", "overlay", "-o", options, "overlay", point)
+    try:
+        first = sparsify(point / "image")
+        assert first.freed == 0 and "lower layer of overlayfs" in first.notes[-1]
+        (point / "new").write_bytes(bytes(20 << 20))
+        second = sparsify(point / "new")
+        assert second.freed == 20 << 20 and second.notes == (
+            "the filesystem: free space left alone: no known filesystem",
+        )
+    finally:
+        run("umount", point)
+    assert allocated((lower / "image").stat()) == 21 << 20
+
+
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs"])
 def test_frees_blocks_behind_the_end(kind: str, tmp_path: Path) -> None:
     """Allocated by FALLOC_FL_KEEP_SIZE; no reader of the file ever sees them."""
@@ -152,7 +174,8 @@ def test_frees_blocks_behind_the_end(kind: str, tmp_path: Path) -> None:
         if kind != "tmpfs":  # which does not list its extents
             assert sparsify(image, dry_run=True).after <= 2 << 20
         report = sparsify(image, verify=True)
-        assert (report.before, report.after) == (before, 1 << 20)
+        assert report.before == before
+        assert report.after - (1 << 20) in range(4096)  # ext4 may have a block of extents
         assert image.read_bytes() == content
 
 

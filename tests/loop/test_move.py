@@ -11,7 +11,12 @@ import pytest
 from bootstrapvz_sparse.image import move as module
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.image.move import copy, move
-from bootstrapvz_sparse.util.errors import ProgramFailed, SparseError, VerificationFailed
+from bootstrapvz_sparse.util.errors import (
+    ImageInUse,
+    ProgramFailed,
+    SparseError,
+    VerificationFailed,
+)
 from tests.support.mounting import fill, mounted
 from tests.support.nobody import NOBODY
 
@@ -108,6 +113,33 @@ def test_a_copy_that_is_not_the_same(
             move(image, folder / "there")
         assert os.listdir(folder) == []
         assert image.exists()
+
+
+def test_temporary_that_is_replaced_by_a_link(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mode, times and attributes go to the open copy, never to what its name leads to."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"root's")
+    victim.chmod(0o600)
+    os.utime(victim, (1, 1))
+    image.chmod(0o644)
+    original = module._copy
+
+    def replaced(source: int, fd: int, name: Path) -> None:
+        original(source, fd, name)
+        [temporary] = [path for path in folder.iterdir() if path.name.startswith(".")]
+        temporary.rename(folder / "stolen")
+        temporary.symlink_to(victim)
+
+    with mounted("tmpfs", tmp_path, 320 * MIB) as folder:
+        monkeypatch.setattr(module, "_copy", replaced)
+        with pytest.raises(ImageInUse, match="replaced by another file"):
+            move(image, folder / "there")
+        assert not (folder / "there").exists()
+    status = victim.stat()
+    assert (status.st_mode & 0o777, status.st_mtime, victim.read_bytes()) == (0o600, 1, b"root's")
+    assert image.exists()
 
 
 def test_interrupted(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,39 +54,49 @@ def point(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def unmounted(tmp_path: Path) -> object:
+def unmounted(tmp_path: Path) -> Iterator[None]:
     yield
     subprocess.run(["umount", "--recursive", tmp_path], capture_output=True)
 
 
-def test_mounts_are_not_seen_elsewhere(point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def outside() -> Iterator[str]:
+    """The path of the namespace that the test begins in."""
+    with open("/proc/self/ns/mnt", "rb") as file:
+        yield f"/proc/{os.getpid()}/fd/{file.fileno()}"
+
+
+def test_mounts_are_not_seen_elsewhere(
+    point: Path, outside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(point)
-    before, parent = mounts(), os.getppid()
+    before = mounts()
     with private_mounts():
         assert Path.cwd() == point
         run("mount", "-t", "tmpfs", "tmpfs", point)
         assert mounts()[-1].point == str(point)
-        assert str(point) not in [mount.point for mount in mounts(parent)]
+        seen = run("nsenter", f"--mount={outside}", "cat", "/proc/self/mountinfo")
+        assert "a\\040mount" not in seen
     assert mounts() == before and Path.cwd() == point and not os.path.ismount(point)
 
 
-def test_mounts_of_others_are_not_inherited(point: Path) -> None:
+def test_mounts_of_others_are_not_inherited(point: Path, outside: str) -> None:
     with private_mounts():
-        run("nsenter", f"--mount=/proc/{os.getppid()}/ns/mnt", "mount", "-t", "tmpfs", "x", point)
+        run("nsenter", f"--mount={outside}", "mount", "-t", "tmpfs", "x", point)
         assert not os.path.ismount(point)
     assert os.path.ismount(point)
 
 
-def test_returns_while_a_thread_runs(point: Path) -> None:
+def test_returns_while_a_thread_runs() -> None:
     """As the one that watches the peak of an image."""
-    stop = threading.Event()
+    stop, before = threading.Event(), os.readlink("/proc/self/ns/mnt")
     with private_mounts():
         thread = threading.Thread(target=stop.wait)
         thread.start()
     namespace = os.readlink("/proc/self/ns/mnt")
     stop.set()
     thread.join()
-    assert namespace == os.readlink(f"/proc/{os.getppid()}/ns/mnt")
+    assert namespace == before
 
 
 def test_ends_with_its_last_process(point: Path) -> None:

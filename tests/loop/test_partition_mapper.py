@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from bootstrapvz.base.main import run as bootstrap
 from bootstrapvz.base.manifest import Manifest
-from bootstrapvz.common.tasks import partitioning
+from bootstrapvz.common.tasks import partitioning, volume
 
 from bootstrapvz_sparse.cli import main
 from bootstrapvz_sparse.upstream import loop_partitions
@@ -97,7 +97,11 @@ def test_by_the_rollback_of_bootstrap_vz_itself(
     fails(task, Failure("on purpose"), at_its_end=False)
     with pytest.raises(Failure):
         bootstrap(Manifest(path=str(write(tmp_path, changes("gpt")))))
-    nothing_is_left(tmp_path)
+    if TASKS.index(task) <= TASKS.index(volume.Detach):
+        nothing_is_left(tmp_path)
+    else:
+        [image] = (tmp_path / "images").iterdir()
+        run("sfdisk", "--verify", image)
 
 
 @pytest.mark.parametrize("task", NEW[:3], ids=repr)

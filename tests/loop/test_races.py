@@ -7,15 +7,17 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bootstrapvz_sparse.image import access, holes, sparsify
+from bootstrapvz_sparse.image import access, holes, reclaim, sparsify
 from bootstrapvz_sparse.image.access import opened
-from bootstrapvz_sparse.util.errors import SparseError
+from bootstrapvz_sparse.util.errors import ImageInUse, SparseError
 from tests.support.mounting import run
 from tests.support.used import assert_holds, make_used
 
@@ -116,7 +118,7 @@ def test_changed(
 def test_written_to_before_anything_is_changed(
     image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the metadata said may be wrong then."""
+    """Free space in the metadata may be wrong by then."""
     from bootstrapvz_sparse.image import api as module
 
     original = module.find_free
@@ -127,11 +129,58 @@ def test_written_to_before_anything_is_changed(
             os.pwrite(file.fileno(), b"x", SIZE - 1)
         return found
 
+    run("sync", image)
     before = image.stat().st_blocks
     monkeypatch.setattr(module, "find_free", prepare)
     with pytest.raises(SparseError, match="another process wrote to the image"):
         sparsify(image)
     assert image.stat().st_blocks == before
+
+
+def test_image_that_is_replaced_by_a_link(
+    image: Path,
+    used: tuple[Path, dict[str, bytes]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Everything is done to the open image; the file that its name leads to is not touched."""
+    victim = tmp_path / "victim"
+    run("cp", "--sparse=never", used[0], victim)
+    before = victim.read_bytes(), victim.stat().st_blocks, victim.stat().st_mtime_ns
+    original = reclaim.discard
+
+    def replaced(*arguments: Any) -> None:
+        image.rename(tmp_path / "kept")
+        image.symlink_to(victim)
+        original(*arguments)
+
+    monkeypatch.setattr(reclaim, "discard", replaced)
+    with pytest.raises(ImageInUse, match="replaced by another file"):
+        sparsify(image, reclaim="discard")
+    assert (victim.read_bytes(), victim.stat().st_blocks, victim.stat().st_mtime_ns) == before
+    assert_holds(tmp_path / "kept", used[1], tmp_path)
+    assert (tmp_path / "kept").stat().st_blocks < victim.stat().st_blocks - 16 * MIB // 512
+
+
+def test_signal_while_the_punching_thread_starts(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is punched after the interruption, into a file that gets the same descriptor."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    before = image.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        sparsify(image)
+    monkeypatch.undo()
+    with image.open("r+b", buffering=0):
+        time.sleep(0.2)
+    assert image.read_bytes() == before
+    assert not [each for each in threading.enumerate() if each is not threading.main_thread()]
 
 
 def test_two_runs_at_once(image: Path) -> None:

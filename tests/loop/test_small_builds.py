@@ -146,8 +146,12 @@ def test_moved_from_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ("btrfs", "256MiB"),
     ],
 )
-def test_blocks_are_discarded_as_files_are_deleted(
-    tmp_path: Path, filesystem: str, size: str, monkeypatch: pytest.MonkeyPatch
+def test_discards_blocks_as_files_are_deleted(
+    tmp_path: Path,
+    filesystem: str,
+    size: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     options = []
 
@@ -167,6 +171,8 @@ def test_blocks_are_discarded_as_files_are_deleted(
     path = write(tmp_path, {**CHANGES, "volume.partitions": partitions, "plugins": {"sparse": {}}})
     assert main(["build", "--log", "-", str(path)]) == 0
     assert options and "discard" in options[-1]
+    # what has no reader is discarded before it is unmounted
+    assert ("Discarding free blocks" in capsys.readouterr().err) == (filesystem == "btrfs")
     checks = {"xfs": ["xfs_repair", "-n"], "btrfs": ["btrfs", "check"]}
     [image] = (tmp_path / "images").iterdir()
     check = checks.get(filesystem, ["e2fsck", "-fn"])
@@ -179,7 +185,8 @@ def test_container_that_is_started_during_a_build(
     """It does not inherit the mounts of the build, which would keep its loop device busy."""
     [unmount] = [task for task in ALL if task.__name__ == "UnmountRoot"]
     original = unmount.run
-    host = ["nsenter", f"--mount=/proc/{os.getppid()}/ns/mnt", "unshare", "--mount"]
+    outside = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    host = ["nsenter", f"--mount=/proc/{os.getpid()}/fd/{outside}", "unshare", "--mount"]
     container = ["--propagation", "private", "sh", "-c", "echo; exec sleep 60"]
     containers = []
 
@@ -195,6 +202,7 @@ def test_container_that_is_started_during_a_build(
         built(tmp_path, {"report": "report.json"})
         assert containers[0].poll() is None
     finally:
+        os.close(outside)
         for process in containers:
             process.kill()
             process.communicate()

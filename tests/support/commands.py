@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.test_ext import fill, mke2fs
+from tests.support.ext import fill, mke2fs
 
 COMMAND = [sys.executable, "-m", "bootstrapvz_sparse.cli"]
 LIMIT = 60  # seconds for a command

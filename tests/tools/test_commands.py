@@ -15,7 +15,7 @@ from bootstrapvz_sparse.image import inspect
 from bootstrapvz_sparse.image.extents import allocated
 from bootstrapvz_sparse.render.text import ROWS, block_map
 from tests.support.commands import COMMAND, printed, whole_ext4
-from tests.tools.test_ext import mke2fs
+from tests.support.ext import mke2fs
 
 MIB = 1 << 20
 

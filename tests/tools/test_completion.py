@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from bootstrapvz_sparse.cli import full_parser
 from bootstrapvz_sparse.commands import SHELLS
+from tests.support.unable import need
 
 SOURCE = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "bootstrapvz_sparse.cli"]
@@ -69,8 +69,8 @@ def test_all_commands_and_options(shell: str, completion: Path) -> None:
     assert done.stdout in [path.read_text() for path in completion.iterdir()]
     for word in (*COMMANDS, "method", "partition-mapper", "virt-sparsify-copy"):
         assert word in done.stdout
-    if shell != "bash" and shutil.which(shell):
-        subprocess.run([shell, "-n", "-c", done.stdout], check=True)
+    need(shell)
+    subprocess.run([shell, "-n", "-c", done.stdout], check=True)
 
 
 def test_without_shtab() -> None:
@@ -113,8 +113,8 @@ def test_a_page_for_each_command(man: Path) -> None:
     assert all(command in full_parser().format_help() for command in COMMANDS)
 
 
-@pytest.mark.skipif(shutil.which("man") is None, reason="man is not there")
 def test_pages_are_clean_and_name_their_options(man: Path) -> None:
+    need("man")
     for page in man.iterdir():
         done = subprocess.run(
             ["man", "--warnings", "--local-file", page],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -18,9 +17,9 @@ from bootstrapvz_sparse.image.extents import (
     total,
     union,
 )
-from bootstrapvz_sparse.image.filesystems import FreeSpace, NeedsRecovery, UntrustedMetadata, ext
-from bootstrapvz_sparse.image.view import FileMap, window
-from tests.support.e2fsprogs import check, debugfs, mend, spelled
+from bootstrapvz_sparse.image.filesystems import NeedsRecovery, UntrustedMetadata
+from tests.support.e2fsprogs import check, debugfs, mend
+from tests.support.ext import corrupt, fill, journal_of, mke2fs, read, read_back
 from tests.support.mounting import attached, run
 from tests.support.unable import unable
 
@@ -57,35 +56,6 @@ KINDS = {
 }
 
 
-def mke2fs(path: Path, options: list[str], size: int = 96 << 20) -> None:
-    with path.open("wb") as file:
-        file.truncate(size)
-    environment = {**os.environ, "E2FSPROGS_FAKE_TIME": "1700000000"}
-    command = spelled(["mke2fs", "-q", "-F", *options, str(path)])
-    subprocess.run(command, check=True, env=environment)
-
-
-def fill(path: Path, seed: int) -> dict[str, bytes]:
-    """Write files and delete half of them again; what is left, by name."""
-    source = path.parent / "source"
-    source.mkdir(exist_ok=True)
-    chance = random.Random(seed)
-    contents = {f"f{i}": chance.randbytes(chance.randrange(1, 900_000)) for i in range(30)}
-    for name, content in contents.items():
-        (source / name).write_bytes(content)
-    debugfs(path, *(f"write {source / name} {name}" for name in contents))
-    gone = [name for name in contents if chance.random() < 0.5]
-    debugfs(path, *(f"rm {name}" for name in gone))
-    return {name: content for name, content in contents.items() if name not in gone}
-
-
-def read_back(path: Path, names: list[str]) -> dict[str, bytes]:
-    folder = path.parent / "back"
-    folder.mkdir(exist_ok=True)
-    debugfs(path, *(f"dump {name} {folder / name}" for name in names))
-    return {name: (folder / name).read_bytes() for name in names}
-
-
 def oracle(path: Path) -> Ranges:
     """Free byte ranges as dumpe2fs prints them. Of bigalloc it prints a range's last cluster by
     its first block only: not used there."""
@@ -100,22 +70,6 @@ def oracle(path: Path) -> Ranges:
             if first:
                 ranges.append((int(first), int(last or first) + 1))
     return union((a * block, b * block) for a, b in ranges)
-
-
-def journal_of(path: Path) -> Ranges:
-    """Byte ranges of the journal but for its first block, as debugfs prints them."""
-    text = debugfs(path, "stats", "blocks <8>")
-    found = re.search(r"^Block size:\s+(\d+)", text, re.M)
-    assert found
-    block = int(found[1])
-    numbers = [int(number) for number in text.splitlines()[-1].split()]
-    return union((number * block, (number + 1) * block) for number in numbers)
-
-
-def read(path: Path, offset: int = 0) -> FreeSpace:
-    with path.open("rb") as file:
-        size = path.stat().st_size
-        return ext.find_free_space(window(FileMap(file.fileno(), size), offset, size))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -165,30 +119,13 @@ def test_a_filesystem_within_an_image(tmp_path: Path) -> None:
     assert read(image, offset).free == [(offset + a, offset + b) for a, b in oracle(inner)]
 
 
-@pytest.mark.parametrize("kind", ["ext3", "ext4", "ext3 of 1 KiB blocks", "no checksums"])
-def test_the_log_of_a_clean_journal(kind: str, tmp_path: Path) -> None:
-    image = tmp_path / "image"
-    mke2fs(image, KINDS[kind])
-    fill(image, seed=4)
-    journal = read(image).journal
-    assert total(journal) > 1 << 20
-    listed = journal_of(image)
-    # listed are the superblock of the journal too, and the blocks that point to its blocks
-    assert union(journal, listed) == listed
-    assert total(listed) - total(journal) <= 32 * 1024
-
-
-def corrupt(path: Path, offset: int, content: bytes) -> None:
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(content)
-
-
 def test_not_trusted(tmp_path: Path) -> None:
     good = tmp_path / "good"
     mke2fs(good, ["-t", "ext4", "-O", "^metadata_csum,^uninit_bg", "-b", "4096"])
     superblock = 1024
     cases = {
+        "no ext2/3/4 superblock .s_magic 0xef54": (superblock + 0x38, b"\x54"),
+        "the external journal of another": (superblock + 0x60, b"\xca\x02\0\0"),
         "not cleanly unmounted": (superblock + 0x3A, b"\0\0"),
         "found errors .s_state 0x3": (superblock + 0x3A, b"\3\0"),
         "needs recovery": (superblock + 0x60, b"\xc6\x02\0\0"),
@@ -236,40 +173,6 @@ def test_every_checksum_is_asked(tmp_path: Path) -> None:
         corrupt(bad, offset, bytes([byte ^ 1]))
         with pytest.raises(UntrustedMetadata, match=f"checksum of (the )?{what}"):
             read(bad)
-
-
-@pytest.mark.parametrize("version", [2, 3])
-def test_a_journal_with_checksums(version: int, tmp_path: Path) -> None:
-    image = tmp_path / "image"
-    mke2fs(image, ["-t", "ext4", "-O", "metadata_csum"])
-    without = read(image)
-    debugfs(image, f"jo -c -v {version}", "jc")
-    text = subprocess.run(["dumpe2fs", "-h", image], capture_output=True, text=True).stdout
-    assert f"journal_checksum_v{version}" in text
-    assert read(image) == without
-
-
-def test_a_journal_of_an_unknown_checksum(tmp_path: Path) -> None:
-    image = tmp_path / "image"
-    mke2fs(image, ["-t", "ext4", "-b", "4096", "-O", "metadata_csum"])
-    debugfs(image, "jo -c -v 3", "jc")
-    corrupt(image, journal_of(image)[0][0] + 0x50, b"\1")
-    with pytest.raises(UntrustedMetadata, match="unsupported s_checksum_type 1 of the journal"):
-        read(image)
-
-
-def test_a_journal_with_a_transaction(tmp_path: Path) -> None:
-    image, block = tmp_path / "image", tmp_path / "block"
-    mke2fs(image, ["-t", "ext4", "-b", "4096"])
-    block.write_bytes(bytes(4096))
-    free = read(image).free[-1][0] // 4096
-    debugfs(image, "jo", f"jw -b {free} {block}", "jc")
-    with pytest.raises(NeedsRecovery, match="the journal needs recovery"):
-        read(image)
-    # the flag alone is lost, as in a copy that began before the guest mounted it
-    debugfs(image, "feature -needs_recovery")
-    with pytest.raises(NeedsRecovery, match=r"the journal is not empty \(s_start 1\)"):
-        read(image)
 
 
 def test_a_filesystem_that_was_in_use(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 from pathlib import Path
 
@@ -265,7 +266,9 @@ def test_sees_filesystem_in_use_on_a_mirror(tmp_path: Path) -> None:
 
 
 def test_sees_verity_of_systemd_repart(tmp_path: Path) -> None:
-    need("systemd-repart", "veritysetup")
+    need("veritysetup")
+    if shutil.which("systemd-repart") is None:  # in Debian 12 a part of systemd
+        pytest.skip("systemd-repart is not installed")
     for name, kind, verity in (("1", "root", "data"), ("2", "root-verity", "hash")):
         size = 64 if verity == "data" else 8
         text = f"Type={kind}\nVerity={verity}\nVerityMatchKey=root\nSizeMinBytes={size}M\n"

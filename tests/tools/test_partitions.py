@@ -26,9 +26,9 @@ from bootstrapvz_sparse.image.partitions import (
     read,
 )
 from tests.support.e2fsprogs import check, debugfs
+from tests.support.ext import fill, mke2fs, read_back
 from tests.support.mounting import mounted, run
 from tests.support.unable import unable
-from tests.tools.test_ext import fill, mke2fs, read_back
 
 MIB = 1 << 20
 

@@ -18,8 +18,8 @@ from bootstrapvz_sparse.ledger.ledger import Entry, Ledger
 from bootstrapvz_sparse.render.json import ledger_json
 from bootstrapvz_sparse.render.text import ledger_text
 from bootstrapvz_sparse.util.text import human
+from tests.support.ext import fill, mke2fs
 from tests.support.unable import unable
-from tests.tools.test_ext import fill, mke2fs
 
 MIB = 1 << 20
 SVG = "{http://www.w3.org/2000/svg}"

@@ -6,6 +6,7 @@ from typing import Annotated, NamedTuple
 
 import pytest
 
+from bootstrapvz_sparse.image.checkers import CHECKERS
 from bootstrapvz_sparse.image.filesystems import (
     KINDS,
     READERS,
@@ -14,6 +15,7 @@ from bootstrapvz_sparse.image.filesystems import (
 )
 from bootstrapvz_sparse.image.filesystems.on_disk import Layout
 from bootstrapvz_sparse.image.view import FileMap
+from bootstrapvz_sparse.util.programs import PACKAGES
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -22,8 +24,14 @@ def test_each_type_leads_to_its_record() -> None:
     assert all(type in kind.types for type, kind in KINDS.items())
     assert len(KINDS) == sum(len(kind.types) for kind in set(KINDS.values()))
     assert set(READERS) == {"ext2", "ext3", "ext4", "swap", "swsuspend", "xfs"}
-    unread = sorted(type for type, kind in KINDS.items() if kind.discardable and not kind.reader)
-    assert unread == ["btrfs", "exfat", "f2fs", "vfat"]
+    without_reader = {type for type, kind in KINDS.items() if kind.discardable and not kind.reader}
+    assert without_reader == {"btrfs", "exfat", "f2fs", "vfat"}
+
+
+def test_the_checkers_are_those_of_the_records() -> None:
+    expected = {type: kind.checker for type, kind in KINDS.items() if kind.checker}
+    assert {type: checker.command[0] for type, checker in CHECKERS.items()} == expected
+    assert set(expected.values()) <= set(PACKAGES)
 
 
 def test_the_table_of_docs_shows_the_records() -> None:

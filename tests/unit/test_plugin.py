@@ -251,7 +251,7 @@ def test_human(size: int, text: str) -> None:
 
 
 def test_largest_folders() -> None:
-    """Of the output of ``du --null``, whose names may have any other byte."""
+    """Names in the output of ``du --null`` may have any byte except zero."""
     output = "".join(
         f"{size}\t/run/root{path}\0"
         for size, path in (

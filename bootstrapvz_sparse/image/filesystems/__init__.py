@@ -25,7 +25,7 @@ READERS: dict[str, Reader] = {type: kind.reader for type, kind in KINDS.items() 
 def find_free_space(type: str, where: Map) -> FreeSpace:
     """Return the free space of the filesystem on ``where``, as byte ranges of the image.
 
-    :param type: what blkid(8) calls it; the reader verifies that it is one
+    :param type: its type as blkid(8) prints it, which the reader verifies
     :raises UntrustedMetadata: the filesystem is unknown, or its metadata is not in order
     :raises NeedsRecovery: it was in use when the image was made, or the guest is hibernated
     :raises OSError: the image cannot be read

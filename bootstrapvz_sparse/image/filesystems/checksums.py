@@ -16,7 +16,7 @@ def _table(polynomial: int) -> list[int]:
 
 
 def _next_byte(table: list[int]) -> list[int]:
-    """Return the table for bytes that are followed by one more than those of ``table``."""
+    """Return the table for a byte with one more byte after it than ``table`` is for."""
     return [_CRC32C[value & 0xFF] ^ value >> 8 for value in table]
 
 
@@ -29,7 +29,7 @@ _CRC16 = _table(0xA001)
 
 @lru_cache(maxsize=64)  # the bitmaps of empty groups are all alike
 def crc32c(data: bytes, crc: int = 0xFFFFFFFF) -> int:
-    """Return CRC-32C (Castagnoli) as in ext4: reflected, not inverted at the end, as in XFS."""
+    """Return CRC-32C (Castagnoli) as ext4 uses it: not inverted at the end. XFS inverts it."""
     position = 0
     if len(data) >= 4 * PIECE:
         low, second, third, high, ones = _piece_tables()

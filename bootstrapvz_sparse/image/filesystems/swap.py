@@ -20,7 +20,7 @@ OLD_SIGNATURE = b"SWAP-SPACE"
 HIBERNATED = (b"S1SUSPEND", b"S2SUSPEND", b"ULSUSPEND", b"LINHIB0001")
 TUXONICE = b"\xed\xc3\x02\xe9\x98\x56\xe5\x0c"  # the first bytes of the header page
 INFO = struct.Struct("<II")  # at INFO_OFFSET: version, last_page
-INFO_OFFSET = 1024  # behind bootbits
+INFO_OFFSET = 1024  # after bootbits
 VERSION = 1
 
 

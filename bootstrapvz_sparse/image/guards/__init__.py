@@ -1,4 +1,4 @@
-"""Who else needs the bytes that a filesystem calls free.
+"""Guards against other users of the bytes that a filesystem calls free.
 
 A filesystem speaks for its own files only. Before anything is called free the image is judged as a
 whole by guards, one small function each. They read superblocks and the first data where no
@@ -52,7 +52,7 @@ class Verdict(NamedTuple):
 def judge(
     image: Map, fd: int, suspects: Iterable[Suspect], signature: Signature = UNKNOWN
 ) -> Verdict:
-    """Judge the open file ``fd``, whose disk is the map ``image``.
+    """Judge the disk that the map ``image`` shows of the open file ``fd``.
 
     ``signature`` is what blkid(8) found of the image as a whole.
 

@@ -1,4 +1,4 @@
-"""Where each filesystem ends by its own superblock: what lies behind it is not its own."""
+"""The end of each filesystem by its own superblock. Bytes behind it belong to another user."""
 
 from __future__ import annotations
 

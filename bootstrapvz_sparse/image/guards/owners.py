@@ -28,7 +28,7 @@ def contradiction(disk: Disk, suspect: Suspect) -> str:
 
 
 def array_member(disk: Disk, suspect: Suspect) -> str:
-    """Report a member of an array, whose superblock may lie at either end.
+    """Report a member of an array: its superblock may lie at either end.
 
     libblkid looks for no arrays in partitions of up to 1,440 KiB, and not at other checksums.
 

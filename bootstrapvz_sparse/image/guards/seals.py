@@ -25,6 +25,7 @@ COMPANIONS = {
 VERITY_MAGIC = b"verity\0\0"
 DIGEST, SHA_1 = 32, 20  # bytes of a SHA-256, or half of a SHA-512
 HASH_BLOCKS = (512, 1024, 2048, 4096)
+ASCII = bytes(range(0x80))
 MAX_READ = 32 << 20  # bytes of data, in each place without a filesystem
 
 
@@ -40,7 +41,7 @@ def verity_type(disk: Disk) -> str:
 
 
 def companion(disk: Disk) -> str:
-    """Look for superblocks of devices whose content depends on another partition's free blocks.
+    """Look for superblocks of devices that depend on the free blocks of another partition.
 
     Source: blkid(8); cryptsetup, ``lib/verity/verity.c``, ``struct verity_sb``; Linux,
     drivers/md/dm-integrity.c, ``struct superblock``; dm-snap-persistent.c, ``struct disk_header``;
@@ -149,18 +150,25 @@ def _digests(block: bytes) -> bool:
     used = block.rstrip(b"\0")
     if len(used) <= DIGEST:  # a root block has two digests at least
         return False
-    if 8 * sum(byte >= 0x80 for byte in used) < len(used):  # text
+    if 8 * len(used.translate(None, ASCII)) < len(used):  # text
         return False
     values = [len(set(slot)) for slot in _slots(used, DIGEST)]
     # 32 random bytes have 30 values on average and all are different in one of 7, as in tables
-    if min(values) >= 22 and (min(values) < DIGEST or len(values) < 16):
+    if _is_whole(used, DIGEST) and min(values) >= 22 and (min(values) < DIGEST or len(values) < 16):
         return True
     padded = [used[i : i + DIGEST] for i in range(0, len(used), DIGEST)]
     if all(not any(slot[SHA_1:]) and len(set(slot)) >= 13 for slot in padded):
         return True
     # 20 random bytes have 19 values on average
     values = [len(set(slot)) for slot in _slots(used, SHA_1)]
-    return min(values) >= 13 and (min(values) < SHA_1 or len(values) < 16)
+    return (
+        _is_whole(used, SHA_1) and min(values) >= 13 and (min(values) < SHA_1 or len(values) < 16)
+    )
+
+
+def _is_whole(used: bytes, size: int) -> bool:
+    """Return True for a whole number of digests, the last of which may end with a few zeros."""
+    return -len(used) % size < 4
 
 
 def _slots(used: bytes, size: int) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Images whose guest is not shut down, or whose partition table contradicts their content.
+"""Images of a guest that is not shut down, or with a table that contradicts their content.
 
 Each function returns why nothing in the whole image may be called free, ``""`` if it found nothing.
 """

@@ -1,4 +1,4 @@
-"""What the guards judge: partitions, logical volumes and whole filesystems."""
+"""The subject of the guards: a partition, a logical volume or a whole filesystem."""
 
 from __future__ import annotations
 

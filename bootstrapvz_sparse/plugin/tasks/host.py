@@ -9,19 +9,11 @@ from bootstrapvz.common import phases
 from bootstrapvz.common.exceptions import TaskError
 from bootstrapvz.common.tasks import host, loopback
 
+from ...image.methods import METHODS
 from ...util.programs import PACKAGES
 from .. import context
 from ..context import Info
-
-BY_METHOD = {
-    "copy": ["cp"],
-    "reflink": ["cp"],
-    "dig-holes": ["fallocate"],
-    "virt-sparsify": ["virt-sparsify"],
-    "virt-sparsify-copy": ["virt-sparsify"],
-    "qemu-img": ["qemu-img"],
-}
-BY_RECLAIM = {"discard": ["fstrim"], "zerofree": ["zerofree"]}
+from .reclaim import kinds_to_discard
 
 
 class AddRequiredCommands(Task):
@@ -36,7 +28,12 @@ class AddRequiredCommands(Task):
     def run(cls, info: Info) -> None:
         settings = context.settings(info)
         programs = ["blkid", "sfdisk"]  # to find the filesystems of the image
-        programs += BY_METHOD.get(settings.sparsify, []) + BY_RECLAIM.get(settings.reclaim, [])
+        if settings.sparsify in METHODS:
+            programs += METHODS[settings.sparsify].programs
+        if settings.reclaim == "zerofree":
+            programs.append("zerofree")
+        if kinds_to_discard(settings.reclaim, info.manifest.volume):
+            programs.append("fstrim")
         if context.backing(info).format and settings.sparsify != "none":
             programs.append("qemu-img")
         if settings.tarball_compressor != "auto":

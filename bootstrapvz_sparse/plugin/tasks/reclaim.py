@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from bootstrapvz.base import Task
 from bootstrapvz.common import phases
@@ -14,10 +15,11 @@ from bootstrapvz.common.tasks import filesystem, partitioning, volume
 from bootstrapvz.common.tools import log_check_call
 
 from ...image import discard, zerofree
-from ...image.filesystems import UntrustedMetadata
+from ...image.filesystems import KINDS, UntrustedMetadata
 from ...util.errors import CheckUnavailable, ProgramFailed
 from ...util.mounts import mounts
-from ..context import Info
+from .. import context
+from ..context import Info, Partition
 from .ledger import warn
 
 log = logging.getLogger(__name__)
@@ -57,8 +59,24 @@ def _options(point: str) -> tuple[str, ...]:
     return [mount.options for mount in mounts() if mount.point == real][-1]
 
 
+def kinds_to_discard(reclaim: str, volume: Mapping[str, Any]) -> set[str]:
+    """Return the filesystems of the volume in which the kernel shall discard free blocks.
+
+    By default these are the ones without a reader: the engine itself does not mount an image.
+    """
+    settings = volume["partitions"].values()
+    kinds = {
+        each["filesystem"]
+        for each in settings
+        if isinstance(each, Mapping) and "filesystem" in each
+    }
+    if reclaim == "auto":
+        return {kind for kind in kinds if kind in KINDS and not KINDS[kind].reader}
+    return kinds if reclaim == "discard" else set()
+
+
 class Discard(Task):
-    """Run fstrim(8) on each filesystem, as late as possible."""
+    """Run fstrim(8) on the filesystems that it is asked for, as late as possible."""
 
     description = "Discarding free blocks"
     phase = phases.volume_unmounting
@@ -67,20 +85,24 @@ class Discard(Task):
 
     @classmethod
     def run(cls, info: Info) -> None:
-        for point in _mount_points(info):
+        wanted = kinds_to_discard(context.settings(info).reclaim, info.manifest.volume)
+        for partition, point in _mount_points(info):
+            if partition.filesystem not in wanted:
+                continue
             try:
                 discard.trim(point)
+                context.state(info).discarded.add(partition.filesystem)
             except ProgramFailed as reason:
                 warn(info, f"{point}: free blocks not discarded: {reason}")
 
 
-def _mount_points(info: Info) -> Iterator[str]:
-    """Yield the mount points of partitions of the volume."""
+def _mount_points(info: Info) -> Iterator[tuple[Partition, str]]:
+    """Yield the partitions of the volume and their mount points."""
     root = info.volume.partition_map.root
     for mount in root.mounts.values():
         if hasattr(mount.source, "filesystem"):  # a partition, not a folder of the host
-            yield mount.mount_dir
-    yield root.mount_dir
+            yield mount.source, mount.mount_dir
+    yield root, root.mount_dir
 
 
 class Zerofree(Task):

@@ -11,7 +11,7 @@ from bootstrapvz.common.tasks import volume
 
 from ...image.api import sparsify
 from ...image.convert import convert
-from ...image.filesystems import READERS
+from ...image.reclaim import left_alone
 from ...util import loop
 from ...util.errors import ImageInUse, Unsupported
 from ...util.holders import used_by
@@ -81,17 +81,17 @@ def _sparsify(info: Info, reclaim: str) -> tuple[str, tuple[str, ...]]:
         command=settings.sparsify_command,
         verify=settings.verify,
     )
+    notes = list(report.notes)
     for region in report.plan.survey.regions:
         kind = region.partition.filesystem
-        if reclaim != "none" and kind and not region.skip_reason:  # skipped ones have a note
-            way = (
-                "from its metadata"
-                if kind in READERS
-                else "by discarding them, for lack of a reader of its metadata"
-            )
-            log.info("%s: freeing unused blocks of %s %s", region.partition, kind, way)
+        if kind in context.state(info).discarded:
+            log.info("%s: the kernel discarded the free blocks of %s", region.partition, kind)
+            if not region.guarded and (note := left_alone(region)) in notes:
+                notes.remove(note)
+        elif reclaim != "none" and kind and not region.skip_reason:  # skipped ones have a note
+            log.info("%s: freed the unused blocks of %s", region.partition, kind)
     context.state(info).ledger.verified += report.verified
-    return report.method, report.notes
+    return report.method, tuple(notes)
 
 
 def _convert(info: Info, reclaim: str) -> tuple[str, tuple[str, ...]] | None:

@@ -1,4 +1,4 @@
-"""Repairs of what is wrong in bootstrap-vz on any Python and any Debian."""
+"""Repairs of bugs that bootstrap-vz has on any Python and any Debian."""
 
 from __future__ import annotations
 

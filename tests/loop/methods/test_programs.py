@@ -97,6 +97,32 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_everything_that_a_command_starts_ends_with_us(
+    number: signal.Signals, make: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The shell, its child, and a grandchild in a session of its own."""
+    image = make("ext4")
+    pids = tmp_path / "pids"
+    script = tmp_path / "script"
+    script.write_text(
+        "#!/bin/sh\n"
+        f"setsid sh -c 'echo $$ >>{pids}; exec sleep 100' &\n"
+        f"sh -c 'echo $$ >>{pids}; exec sleep 100' &\n"
+        f"echo $$ >>{pids}; wait\n"
+    )
+    script.chmod(0o755)
+    command = [sys.executable, "-m", "bootstrapvz_sparse.cli", "sparsify"]
+    with subprocess.Popen(
+        [*command, "--method", "command", "--command", str(script), str(image)],
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 3)
+        process.send_signal(number)
+    wait_for(lambda: all(map(gone, pids.read_text().split())))
+
+
 def test_what_a_command_gets(
     make: Callable[..., Path], fake: Callable[[str, str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

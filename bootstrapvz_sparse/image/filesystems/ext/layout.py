@@ -98,13 +98,13 @@ class Filesystem(BoundedReader):
 
     def _descriptor_block(self, index: int) -> int:
         """Return the block that holds the ``index``-th block of group descriptors."""
-        behind_superblock = SUPERBLOCK_OFFSET // self.geometry.block_size + 1
+        after_superblock = SUPERBLOCK_OFFSET // self.geometry.block_size + 1
         meta_bg = self.sb.s_feature_incompat & INCOMPAT_META_BG
         if not meta_bg or index < self.sb.s_first_meta_bg:
-            return behind_superblock + index
+            return after_superblock + index
         group = index * self.geometry.desc_per_block
         if group == 0:
-            return behind_superblock
+            return after_superblock
         return self.first_block(group) + (group in self.super_groups)
 
     def _read_descriptors(self) -> bytes:

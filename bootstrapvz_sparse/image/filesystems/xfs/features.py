@@ -1,4 +1,4 @@
-"""The features that a superblock names, and those that leave the free-space format alone."""
+"""The features of a superblock, and the ones that leave the free-space format alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KNOWN_INCOMPAT = 0x1 | 0x2 | INCOMPAT_META_UUID | 0x8 | 0x20 | 0x40 | 0x80
 
 
 class Features:
-    """The features of a superblock; those of version 5 are 0 in version 4."""
+    """The features of a superblock; the fields of version 5 are 0 in version 4."""
 
     def __init__(self, sb: xfs_dsb) -> None:
         number = sb.sb_versionnum & VERSION_NUMBITS
@@ -56,7 +56,7 @@ class Features:
     def refuse_unknown(self) -> None:
         """Check that all features are known and agree.
 
-        :raises UntrustedMetadata: they do not
+        :raises UntrustedMetadata: one is unknown, or two fields contradict each other
         """
         if self.incompat & INCOMPAT_NEEDSREPAIR:
             raise UntrustedMetadata("needs repair (needsrepair): run xfs_repair")

@@ -32,7 +32,7 @@ NO_RECORD = "the log has no complete record at its end"
 def head_of_clean_log(fs: Filesystem) -> int:
     """Return the log sequence number of the head: cycle, and number of the basic block.
 
-    :raises NeedsRecovery: the last record is not that of a clean unmount, or the log is torn
+    :raises NeedsRecovery: the last record is not of a clean unmount, or the log is torn
     :raises UntrustedMetadata: the log was never written
     """
     log = _Log(fs)
@@ -107,7 +107,7 @@ def _last_record(log: _Log, head: int) -> tuple[int, bytes]:
 
 
 def _verify_unmount(fs: Filesystem, log: _Log, head: int, newest: int) -> None:
-    """Check that the record before the head is that of a clean unmount."""
+    """Check that the record before the head is one of a clean unmount."""
     first, raw = _last_record(log, head)
     header = REC_HEADER.unpack(raw)
     wraps = first + len(raw) // BBSIZE > log.length

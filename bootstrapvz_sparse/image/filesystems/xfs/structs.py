@@ -11,7 +11,7 @@ from ..on_disk import Layout
 
 
 class xfs_dsb(NamedTuple):
-    """The superblock; the fields from sb_features_compat on are those of version 5."""
+    """The superblock; version 5 adds the fields from sb_features_compat on."""
 
     sb_magicnum: Annotated[bytes, 0, "4s"]
     sb_blocksize: Annotated[int, 4, "I"]

@@ -19,7 +19,7 @@ MIN_BLOCK_SIZE, MAX_BLOCK_SIZE = 512, 65536
 
 
 def parse(raw: bytes) -> xfs_dsb:
-    """Return the superblock, whose sector size is a valid one.
+    """Return the superblock.
 
     :raises UntrustedMetadata: it is none
     """
@@ -30,7 +30,7 @@ def parse(raw: bytes) -> xfs_dsb:
 
 
 def verify_sector_size(sb: xfs_dsb) -> None:
-    """Check sb_sectsize, the length of what sb_crc covers.
+    """Check sb_sectsize, the bytes that sb_crc covers.
 
     :raises UntrustedMetadata: it is invalid
     """
@@ -43,7 +43,7 @@ def verify_sector_size(sb: xfs_dsb) -> None:
 def require_clean_state(sb: xfs_dsb, features: Features) -> None:
     """Check that the filesystem needs no repair, is complete, and has no unknown feature.
 
-    :raises UntrustedMetadata: it is not so
+    :raises UntrustedMetadata: it needs repair, is incomplete, or has an unknown feature
     """
     features.refuse_unknown()
     if sb.sb_inprogress:

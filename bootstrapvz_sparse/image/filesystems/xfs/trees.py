@@ -18,7 +18,7 @@ BB_CRC = 52  # offset of bb_crc
 
 
 class Tree(NamedTuple):
-    """Which of the trees: bb_magic of version 4 and 5, root and levels from the AGF."""
+    """A free-space tree: its bb_magic in version 4 and 5, root and levels from the AGF."""
 
     magics: tuple[bytes, bytes]
     root: int
