@@ -14,7 +14,7 @@ assert version
 setup(
     name="bootstrapvz-sparse",
     version=version[1],
-    description="Make disk images sparse, and build sparse Debian images (a plugin for bootstrap-vz)",
+    description="Make disk images sparse, and build sparse Debian images with bootstrap-vz",
     long_description=(here / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
