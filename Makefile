@@ -6,7 +6,7 @@
 #                                                   OPTIONS=--scale: 16 TiB, a million holes, many at once
 # make matrix [OPTIONS="--reclaim auto --sparsify punch,copy"]  every reclaim with every method, in real
 #                                                   builds: an hour, 2 GiB in matrix/
-# make torture [OPTIONS="kills --share 0.1"]         damage, kills, faults: 20 minutes
+# make torture [OPTIONS="kills --share 0.1"]         damage, signatures, kills, faults and others
 # make docs                                         the pages of docs/ as HTML, in docs/_build/html
 # make docs-links                                   check the external links in them
 # make lint                                         ruff, mypy, docstrings, bandit
