@@ -1,17 +1,17 @@
 # make image [MANIFEST=manifests/kvm-trixie.yml]    build an image
 # make boot [IMAGE=images/NAME.raw]                 boot it (by default the newest) in QEMU
-# make test                                         lint, and the tests of minutes; TESTS=tests/unit
-# make test-long                                    real builds, other Pythons, many random images
-# make bench [OPTIONS="--rounds 3 --images 10GiB"]  against the other ways to make images sparse;
+# make test                                         lint, and all tests except long ones; TESTS=tests/unit
+# make test-long                                    the long tests: real builds, other Pythons, short torture
+# make bench [OPTIONS="--rounds 3 --images 10GiB"]  compare with other tools;
 #                                                   OPTIONS=--scale: 16 TiB, a million holes, many at once
-# make matrix [OPTIONS="--reclaim auto --sparsify punch,copy"]  every way to reclaim with every way to
-#                                                   sparsify, in real builds: an hour, 2 GiB in matrix/
-# make torture [OPTIONS="kills --share 0.1"]         damage, kills, faults: 20 minutes
+# make matrix [OPTIONS="--reclaim auto --sparsify punch,copy"]  every reclaim with every method, in real
+#                                                   builds: an hour, 2 GiB in matrix/
+# make torture [OPTIONS="kills --share 0.1"]         damage, signatures, kills, faults and others
 # make docs                                         the pages of docs/ as HTML, in docs/_build/html
-# make docs-links                                   whether the addresses in them are there
-# make lint
-# make man completion                               into build/; PYTHON needs argparse-manpage and shtab
-# make deb                                          the Debian package of what is committed, in build/deb
+# make docs-links                                   check the external links in them
+# make lint                                         ruff, mypy, docstrings, bandit
+# make man completion                               write them into build/; PYTHON needs argparse-manpage, shtab
+# make deb                                          the Debian package of the last commit, in build/deb
 
 MANIFEST ?= manifests/kvm-bookworm.yml
 IMAGE ?= $(shell ls -t images/*.raw 2>/dev/null | head -n 1)
@@ -33,7 +33,7 @@ BENCH_PACKAGES = $(BUILD_PACKAGES) qemu-utils xfsprogs zerofree
 DEB_PACKAGES = git build-essential debhelper dh-python pybuild-plugin-pyproject \
 	python3-argparse-manpage python3-setuptools python3-shtab
 
-# Install those of the Debian packages that are not there yet.
+# Install the missing Debian packages.
 missing = $$(for package in $(1); do \
 	dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; \
 	done)
@@ -58,7 +58,7 @@ test: install-test lint
 test-long: install-test $(VENV)/test
 	$(VENV)/bin/python -m pytest -n auto --dist loadgroup -m long $(TESTS)
 
-# The engine needs nothing but Python itself.
+# The engine needs only Python.
 bench: install-bench
 	$(SUDO) $(PYTHON) -m tests.benchmark $(OPTIONS)
 
@@ -110,7 +110,7 @@ install-docs:
 install-bench:
 	$(call apt,$(BENCH_PACKAGES))
 
-# Where nothing can be installed the tests say themselves what they miss.
+# Without root or sudo, tests that miss a program are skipped and name it.
 install-test:
 	$(if $(shell test "$$(id -u)" = 0 || sudo -n true 2>/dev/null && echo yes),\
 		$(call apt,$(TEST_PACKAGES)),\

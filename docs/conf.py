@@ -1,4 +1,4 @@
-"""Sphinx: ``make docs``. The pages are Markdown, so that they can be read as they are, too."""
+"""Settings of Sphinx for ``make docs``. The pages are Markdown, so they can be read as they are."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ exclude_patterns = ["_build", "_generated", "ci", "examples", "man"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4
 graphviz_output_format = "svg"
-smartquotes = False  # -- is what options begin with
+smartquotes = False  # options begin with --
 
 html_theme = "furo"
 html_title = f"bootstrapvz-sparse {__version__}"

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=shlex.split,
         default=(),
         metavar="COMMAND",
-        help="program of --method command, with arguments; the image becomes the last one",
+        help="program of --method command, with arguments; a path of the open image is added",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan; change nothing")
     parser.add_argument(

@@ -1,6 +1,6 @@
-"""Directives that show what the plugin and the layer below it do, of their own code.
+"""Directives that show the tasks of the plugin and the repairs of the upstream layer.
 
-- ``task-graph MANIFEST``  our tasks among bootstrap-vz's own, as a picture by graphviz
+- ``task-graph MANIFEST``  our tasks among bootstrap-vz's own, drawn by graphviz
 - ``repairs``              a row for each repair of the upstream layer
 """
 
@@ -37,7 +37,7 @@ PHASE_STYLE = 'shape=plaintext, style="", width=2.1, fontcolor="#333333"'
 
 
 class Build:
-    """The tasks of a manifest, in order, and what goes before what."""
+    """The tasks of a manifest, in order, and their predecessors."""
 
     def __init__(self, manifest: Path) -> None:
         upstream.install()
@@ -61,14 +61,14 @@ class Build:
                     yield task, other
 
     def after(self, replaced: Any) -> Iterator[Any]:
-        """The tasks of the build that come right after one that is replaced."""
+        """Yield the tasks of the build that come right after a ``replaced`` one."""
         for task in self.tasks:
             if replaced in task.predecessors or task in replaced.successors:
                 yield task
 
 
 def _scheduled(data: dict[str, Any]) -> list[Any]:
-    """The tasks of a manifest, in the order in which they are run."""
+    """Return the tasks of a manifest, in the order in which they are run."""
     from bootstrapvz.base.bootstrapinfo import BootstrapInformation
     from bootstrapvz.base.manifest import Manifest
     from bootstrapvz.base.tasklist import TaskList, load_tasks
@@ -100,7 +100,7 @@ def _needed(edges: set[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 
 
 def dot(manifest: Path) -> str:
-    """The picture: a row for each phase, top to bottom; in it our tasks and their neighbours."""
+    """Return the picture: a row for each phase, with our tasks and their neighbours."""
     build = Build(manifest)
     edges = _needed(set(build.edges()))
     shown = {task for edge in edges for task in edge} | set(build.ours) | set(build.replaced)
@@ -162,8 +162,8 @@ class Repairs(Markdown):
         lines = ["| module | repair | what it does: what breaks without it | maintained too |"]
         lines += ["|---|---|---|---|"]
         lines += [f"| {' | '.join(row)} |" for row in repair_rows()]
-        lines += ["", "Text that is replaced before a module is read:", ""]
-        lines += ["| file | what stood there | what stands there now |", "|---|---|---|"]
+        lines += ["", "Text that is replaced before a module is translated:", ""]
+        lines += ["| file | text | replacement |", "|---|---|---|"]
         for file, substitutions in translate.SUBSTITUTIONS.items():
             lines += [f"| `{file}` | `{old}` | `{new}` |" for old, new in substitutions]
         return "\n".join(lines)

@@ -1,11 +1,10 @@
-"""Directives that make reference pages of JSON schemas.
+"""Directives that make reference pages from JSON schemas.
 
-- ``manifest-block``  a section for each key of the plugin's block, of its schema
-- ``json-schema``     a table of all that a JSON document has, of the schema in a file
-- ``backings``        what each ``volume.backing`` can do
+- ``manifest-block``  a section for each key of the plugin's block, from its schema
+- ``json-schema``     a table of the keys of a JSON document, from the schema in a file
+- ``backings``        the values that each ``volume.backing`` supports
 
-Titles and descriptions in the schemas are Markdown. What a schema does not say is an error: a page
-must not be silent on a key.
+Titles and descriptions in the schemas are Markdown. A key without one is an error.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ Schema = dict[str, Any]
 
 
 class Markdown(SphinxDirective):
-    """A directive that stands for Markdown."""
+    """A directive that is replaced by Markdown."""
 
     def text(self) -> str:
         raise NotImplementedError
@@ -39,14 +38,14 @@ class Markdown(SphinxDirective):
         return self.parsed(self.text())
 
     def parsed(self, text: str) -> list[nodes.Node]:
-        """The nodes of ``text``, which has no headings: they would go elsewhere."""
+        """Return the nodes of ``text``, which must not have headings."""
         root = nodes.Element()
         lines = StringList(text.splitlines(), source=self.get_source_info()[0])
         self.state.nested_parse(lines, self.content_offset, root)
         return root.children
 
     def section(self, name: str, text: str) -> nodes.section:
-        """A section on something in code, which ``#name`` refers to."""
+        """Return a section about a key, with the anchor ``#name``."""
         section = nodes.section(names=[name])
         self.state.document.note_explicit_target(section, section)
         section += nodes.title("", "", nodes.literal(text=name))
@@ -55,21 +54,21 @@ class Markdown(SphinxDirective):
 
 
 def block() -> Schema:
-    """The schema of the block."""
+    """Return the schema of the block."""
     schema = yaml.safe_load(SCHEMA.read_text())
     found: Schema = schema["properties"]["plugins"]["properties"]["sparse"]
     return found
 
 
 def keys(schema: Schema, parent: str = "") -> Iterator[tuple[str, Schema]]:
-    """Each key by its dotted name, parents first, with its schema."""
+    """Yield each key by its dotted name, parents first, with its schema."""
     for name, key in schema.get("properties", {}).items():
         yield f"{parent}{name}", key
         yield from keys(key, f"{parent}{name}.")
 
 
 def one_line(value: Any) -> str:
-    """A value as a manifest has it, in a line."""
+    """Return a value in one line of YAML."""
     if isinstance(value, str):
         return value
     return yaml.safe_dump(value, default_flow_style=True, width=1000).strip().removesuffix("\n...")
@@ -103,7 +102,7 @@ def default(schema: Schema) -> str:
 
 
 def _agrees_with_settings(schema: Schema) -> None:
-    """The plugin reads its defaults from :class:`Settings`; the page, from the schema.
+    """Check that the schema has the defaults of :class:`Settings`.
 
     :raises ValueError: they differ
     """
@@ -120,7 +119,7 @@ def _agrees_with_settings(schema: Schema) -> None:
 
 
 def example(dotted: str, value: Any) -> str:
-    """A manifest with the ``value`` of that key, the lines that matter."""
+    """Return the lines of a manifest that give the key the ``value``."""
     name, *inner = dotted.split(".")
     for key in reversed(inner):
         value = {key: value}
@@ -164,7 +163,7 @@ def _type(schema: Schema) -> str:
 
 
 def rows(schema: Schema, parent: str = "") -> Iterator[tuple[str, str, str]]:
-    """Path, type and meaning of all that the document has."""
+    """Yield path, type and meaning of each key of the document."""
     for name, key in schema.get("properties", {}).items():
         path = f"{parent}{name}"
         yield path, _type(key), key["description"].strip()

@@ -32,6 +32,7 @@ WITHOUT_DEBIAN = {
     "provider": {"name": "kvm"},
     "volume.partitions": SMALL,
 }
+PACKAGE = "bootstrapvz-sparse"  # the tests replace the index of packages; see house
 FOR_GCE = {"volume.partitions.root.size": "1GiB"}
 
 
@@ -47,7 +48,7 @@ def recipe(name: str) -> Any:
 
 
 def names(service: str) -> list[str]:
-    """The manifests of the matrix."""
+    """Return the manifests of the matrix."""
     if service == "github.yml":
         return list(recipe(service)["jobs"]["build"]["strategy"]["matrix"]["manifest"])
     if service == "gitlab.yml":
@@ -57,17 +58,25 @@ def names(service: str) -> list[str]:
 
 
 def steps(service: str, manifest: str) -> Iterator[Step]:
-    """The shell steps, with what the service puts in before it runs them."""
+    """Yield the shell steps, with the variables that the service sets."""
     if service == "github.yml":
         for step in recipe(service)["jobs"]["build"]["steps"]:
             if "run" in step:
-                yield Step(step["run"], ("bash", "-e"), {"MANIFEST": manifest})
+                yield Step(
+                    step["run"], ("bash", "-e"), {"MANIFEST": manifest, "BVZ_SPARSE": PACKAGE}
+                )
     elif service == "gitlab.yml":
         job = recipe(service)["build"]
         lines = "\n".join([*job["before_script"], *job["script"]])
-        yield Step(lines, ("bash", "-eo", "pipefail"), {"MANIFEST": manifest})
+        variables = {"MANIFEST": manifest, "BVZ_SPARSE": PACKAGE}
+        yield Step(lines, ("bash", "-eo", "pipefail"), variables)
     else:
-        known = {"_MANIFEST": manifest, "_BUCKET": "bucket", "BUILD_ID": "1"}
+        known = {
+            "_MANIFEST": manifest,
+            "_BUCKET": "bucket",
+            "_BVZ_SPARSE": PACKAGE,
+            "BUILD_ID": "1",
+        }
         for step in recipe(service)["steps"]:
             pairs = dict(pair.split("=", 1) for pair in step["env"])
             environment = {
@@ -91,7 +100,7 @@ def kept(service: str, folder: Path, manifest: str) -> set[str]:
 
 
 def place(folder: Path, manifest: str, changes: dict[str, Any]) -> None:
-    """The manifest of the recipes, with ``changes`` by dotted path, where they look for it."""
+    """Write the manifest, with ``changes`` by dotted path, where the recipes look for it."""
     data = yaml.safe_load((CI / "manifests" / f"{manifest}.yml").read_text())
     for path, value in changes.items():
         *parents, last = path.split(".")
@@ -104,7 +113,7 @@ def place(folder: Path, manifest: str, changes: dict[str, Any]) -> None:
 
 
 def run(service: str, folder: Path, manifest: str, house: Path, *, fakes: bool) -> int:
-    """Run the shell steps as the service does, until one fails; the exit status."""
+    """Run the shell steps as the service does, until one fails; return the exit status."""
     first = [TESTS / "support" / "fakes" / "ci", *([TESTS / "support" / "fakes"] if fakes else [])]
     path = ":".join(map(str, [*first, SYSTEM]))
     for step in steps(service, manifest):
@@ -133,7 +142,7 @@ def run(service: str, folder: Path, manifest: str, house: Path, *, fakes: bool) 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Wheels of this package and of all that it needs, in place of the package index."""
+    """Wheels of this package and of its dependencies, in place of the package index."""
     folder = tmp_path_factory.mktemp("house")
     [built] = wheel.build(tmp_path_factory.mktemp("wheel"), "--wheel")
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", folder, built]
@@ -143,7 +152,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("service", SCHEMAS)
 def test_schema(service: str) -> None:
-    """The recipe is valid by the schema that check-jsonschema brings along."""
+    """The recipe is valid by the schema that check-jsonschema includes."""
     schema = f"vendor.{SCHEMAS[service]}"
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, CI / service]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -157,7 +166,7 @@ def test_matrix(service: str) -> None:
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_manifest(path: Path) -> None:
-    """It has a budget, and a report where the recipes look for it."""
+    """The manifest has a limit, and a report where the recipes look for it."""
     block = yaml.safe_load(path.read_text())["plugins"]["sparse"]
     assert block["report"] == "images/report.json" and block["limit"]
     command = [sys.executable, "-m", "bootstrapvz_sparse.cli", "build", "--dry-run", "--log", "-"]
@@ -179,7 +188,7 @@ def test_manifest(path: Path) -> None:
 def test_steps(
     service: str, manifest: str, changes: dict[str, Any], house: Path, tmp_path: Path
 ) -> None:
-    """With fakes for debootstrap and chroot: an image within its budget, then one above it."""
+    """With fakes for debootstrap and chroot: an image below its limit, then one above it."""
     place(tmp_path, manifest, changes)
     assert run(service, tmp_path, manifest, house, fakes=True) == 0
     found = kept(service, tmp_path, manifest)
@@ -201,7 +210,7 @@ def test_steps(
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_real_build(house: Path, tmp_path: Path) -> None:
-    """A Debian, by the recipe for GitHub; the smallest, since only the steps matter here."""
+    """GitHub's recipe builds a whole, small Debian."""
     place(
         tmp_path,
         "kvm-bookworm",

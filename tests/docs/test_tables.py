@@ -15,6 +15,7 @@ from bootstrapvz_sparse.image.methods import METHODS
 from bootstrapvz_sparse.image.reclaim import RECLAIM
 from bootstrapvz_sparse.plugin.validation import SCHEMA
 from tests.docs.pages import DOCS, FENCE, ROOT, pages
+from tests.torture.parts import PARTS
 
 PACKAGE = ROOT / "bootstrapvz_sparse"
 HOW = DOCS / "how-it-works.md"
@@ -61,6 +62,11 @@ def test_choices_of_the_command_line() -> None:
     assert choices("sparsify", "--reclaim") == list(RECLAIM)
     page = (DOCS / "library.md").read_text()
     assert ", ".join(f'`"{value}"`' for value in RECLAIM) in page
+
+
+def test_parts_of_the_torture() -> None:
+    page = (DOCS / "reliability.md").read_text()
+    assert [part for part in PARTS if f"\n| `{part}` | " not in page] == []
 
 
 def test_help_warns_of_hash_trees_elsewhere() -> None:

@@ -52,7 +52,7 @@ def test_groups_of_an_earlier_day() -> None:
 
         def work() -> None:
             [note] = sparsify(image).notes
-            assert note.startswith("partition 1: free space is not freed: xfs_repair: ")
+            assert note.startswith("partition 1: free space left alone: xfs_repair: ")
             assert "No modify flag" not in note
             assert image.read_bytes() == before
 

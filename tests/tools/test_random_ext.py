@@ -201,6 +201,22 @@ def use(image: Path, tree: Tree, chance: random.Random, block: int, offset: int)
     debugfs(image, *commands, offset=offset)
 
 
+def clear_behind(image: Path, offset: int) -> None:
+    """Zero what lies behind the filesystem: data there would belong to another user."""
+    with image.open("r+b") as file:
+        file.seek(offset + 1024)
+        raw = file.read(1024)
+        blocks, high = (
+            int.from_bytes(raw[4:8], "little"),
+            int.from_bytes(raw[0x150:0x154], "little"),
+        )
+        if int.from_bytes(raw[0x60:0x64], "little") & 0x80:  # 64bit
+            blocks |= high << 32
+        end = offset + (blocks << 10 + raw[0x18])
+        file.seek(end)
+        file.write(bytes(max(image.stat().st_size - end, 0)))
+
+
 def features(image: Path, offset: int) -> tuple[int, int]:
     """s_feature_compat and s_feature_incompat."""
     with image.open("rb") as file:
@@ -270,6 +286,7 @@ def test_random(seed: int, tmp_path: Path) -> None:
     make(image, source, chance, block, offset)
     if not features(image, offset)[1] & MMP:  # to write, debugfs would wait 11 seconds
         use(image, tree, chance, block, offset)
+    clear_behind(image, offset)
     if offset:
         write_table(image, (offset, size // SECTOR * SECTOR))
     if state == "allocated":

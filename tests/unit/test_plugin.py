@@ -103,7 +103,8 @@ def test_a_volume_that_is_not_sparse_is_refused(tmp_path: Path, size: int) -> No
 def test_programs_that_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     def needed(block: dict[str, Any], backing: str = "raw") -> set[str]:
         info = SimpleNamespace(host_dependencies={"truncate": "coreutils", "losetup": "mount"})
-        info.manifest = SimpleNamespace(plugins={"sparse": block}, volume={"backing": backing})
+        volume = {"backing": backing, "partitions": {"root": {"filesystem": "ext4"}}}
+        info.manifest = SimpleNamespace(plugins={"sparse": block}, volume=volume)
         host.AddRequiredCommands.run(info)
         return set(info.host_dependencies)
 

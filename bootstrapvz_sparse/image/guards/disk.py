@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from ..blkid import Signature
 from ..extents import Range, Ranges, complement, intersection, union
 from ..view import Map
-from .ends import filesystem_end
+from .ends import allocation_unit, filesystem_end
 from .suspect import Suspect
 
 CHUNK_SIZE = 1 << 20  # bytes read at once
@@ -43,6 +43,8 @@ class Disk:
             return []
         if suspect.read(size - VHD_FOOTER, 8) == b"conectix":
             size -= VHD_FOOTER
+        if end and size - end < allocation_unit(suspect):
+            return []
         return self.written(suspect.where, end, size)
 
     def written(self, where: Map, start: int, end: int) -> Ranges:

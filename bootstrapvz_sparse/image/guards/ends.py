@@ -8,6 +8,8 @@ from collections.abc import Callable
 from .fields import u16, u32, u64
 from .suspect import Suspect
 
+PAGE = 4096
+
 
 def filesystem_end(suspect: Suspect) -> int:
     """Return the byte behind the filesystem, or 0 where its superblock does not say so.
@@ -16,6 +18,15 @@ def filesystem_end(suspect: Suspect) -> int:
     """
     end = _ENDS.get(suspect.kind)
     return end(suspect) if end else 0
+
+
+def allocation_unit(suspect: Suspect) -> int:
+    """Return the bytes of which a filesystem is a whole number: a shorter rest is of no use.
+
+    mke2fs(8) also rounds down to a page. Source: Linux, fs/ext4/ext4.h, s_log_cluster_size.
+    """
+    log_size = u32(suspect.read(1024, 1024), 0x1C) if suspect.kind.startswith("ext") else 0
+    return max(1024 << log_size, PAGE) if log_size <= 20 else 0
 
 
 def _ext(suspect: Suspect) -> int:
