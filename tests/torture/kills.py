@@ -25,6 +25,7 @@ from bootstrapvz_sparse.util import programs
 from bootstrapvz_sparse.util.errors import ProgramMissing
 from tests.support.mounting import mounted
 
+from . import kills_view
 from .parts import Job, Tally
 from .prepared import Prepared, used_ext4
 from .workers import Broken, spread
@@ -61,18 +62,22 @@ def run(job: Job, tally: Tally) -> None:
     os.environ.update(TCG)
     prepared = used_ext4(job.folder / "prepared")
     with contextlib.ExitStack() as stack:
-        # files can be cloned there
-        cloning = stack.enter_context(mounted("xfs", job.folder, 400 * MIB))
+        cloning = job.folder
+        if os.geteuid() == 0:  # files can be cloned there
+            cloning = stack.enter_context(mounted("xfs", job.folder, 400 * MIB))
         for method in METHODS:
             if lack := _lack(method, job):
                 tally.remarks.append(f"{method}: {lack}")
                 continue
             folder = cloning if method == "reflink" else job.folder
             _try(job, tally, prepared, method, folder)
+    kills_view.run(job, tally)
 
 
 def _lack(method: str, job: Job) -> str:
     """Why the method is not tried; nothing where it is."""
+    if method == "reflink" and os.geteuid() != 0:
+        return "a filesystem that can clone is mounted by root only"
     if method not in SLOW:
         return ""
     if job.share < 1:
