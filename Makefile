@@ -29,6 +29,10 @@ TEST_PACKAGES = $(BUILD_PACKAGES) $(BOOT_PACKAGES) $(DOCS_PACKAGES) acl bindfs b
 FORMAT_PACKAGES = android-sdk-libsparse-utils binutils bzip2 cpio cryptsetup-bin dosfstools \
 	drbd-utils f2fs-tools jfsutils lz4 nilfs-tools ntfs-3g p7zip-full reiserfsprogs xz-utils zip \
 	zstd
+TORTURE_PACKAGES = apfsprogs bcache-tools btrfs-progs busybox cryptsetup-bin dosfstools drbd-utils \
+	erofs-utils exfatprogs f2fs-tools genisoimage gfs2-utils hfsutils jfsutils kmod \
+	linux-image-cloud-amd64 nilfs-tools ntfs-3g ocfs2-tools reiser4progs reiserfsprogs \
+	squashfs-tools udftools
 BENCH_PACKAGES = $(BUILD_PACKAGES) qemu-utils xfsprogs zerofree
 DEB_PACKAGES = git build-essential debhelper dh-python pybuild-plugin-pyproject \
 	python3-argparse-manpage python3-setuptools python3-shtab
@@ -42,7 +46,8 @@ apt = @set -- $(call missing,$(1)); test $$\# = 0 || { \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"; }
 
 .PHONY: image boot test test-long bench matrix torture docs docs-links lint man completion deb \
-	install-build install-boot install-deb install-docs install-test install-bench
+	install-build install-boot install-deb install-docs install-test install-torture \
+	install-bench
 
 image: install-build $(VENV)/build
 	$(SUDO) $(VENV)/bin/bvz-sparse build --log images/log $(MANIFEST)
@@ -65,7 +70,7 @@ bench: install-bench
 matrix: install-test $(VENV)/test
 	$(SUDO) $(VENV)/bin/python -m tests.build.matrix matrix --boot $(OPTIONS)
 
-torture: install-test $(VENV)/test
+torture: install-test install-torture $(VENV)/test
 	$(SUDO) $(VENV)/bin/python -m tests.torture $(OPTIONS)
 
 docs: install-docs $(VENV)/docs
