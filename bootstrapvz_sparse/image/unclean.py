@@ -21,7 +21,7 @@ def ext(where: Map) -> str | None:
     )
     incompat, ro_compat = struct.unpack_from("<II", raw, 0x60)
     last_orphan, blocks_high = (struct.unpack_from("<I", raw, at)[0] for at in (0xE8, 0x150))
-    if magic != 0xEF53:  # EXT2_SUPER_MAGIC
+    if magic != 0xEF53 or log_block_size > 6:  # EXT2_SUPER_MAGIC, EXT2_MAX_BLOCK_LOG_SIZE
         return "the superblock is damaged"
     if incompat & 0x4:  # EXT3_FEATURE_INCOMPAT_RECOVER
         return "its journal has to be replayed"
@@ -84,7 +84,8 @@ def exfat(where: Map) -> str | None:
     """
     raw = where.read(0, 512)
     (flags,) = struct.unpack_from("<H", raw, 106)  # VolumeFlags
-    if raw[3:11] != b"EXFAT   ":  # FileSystemName
+    # FileSystemName, BytesPerSectorShift, SectorsPerClusterShift
+    if raw[3:11] != b"EXFAT   " or not 9 <= raw[108] <= 12 or raw[109] > 25 - raw[108]:
         return "the boot sector is damaged"
     if flags & 2:  # VolumeDirty
         return "it was not unmounted"

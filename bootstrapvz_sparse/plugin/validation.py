@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+from jsonschema import Draft4Validator
+
 from ..image.methods import METHODS
 from .backings import BACKINGS, Backing
 from .settings import Settings
@@ -32,9 +35,6 @@ def validate(data: dict[str, Any], error: Callable[[str, list[Any]], None]) -> N
 
 def _violations(data: dict[str, Any]) -> Iterator[Problem]:
     """Yield the violations of the schema."""
-    import yaml
-    from jsonschema import Draft4Validator
-
     schema = yaml.safe_load(SCHEMA.read_text())
     for violation in Draft4Validator(schema).iter_errors(data):
         path = list(violation.absolute_path)

@@ -1,4 +1,4 @@
-"""Signals that end us, so that everything is put in order before."""
+"""Terminating signals: raised once as KeyboardInterrupt, so that cleanup runs to its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _deferred: list[int] | None = None  # signals that came while they were deferred
 def interrupt_once() -> Iterator[None]:
     """Raise KeyboardInterrupt on the first terminating signal; ignore further ones during cleanup.
 
-    Those that we were started to ignore, as by nohup(1), stay ignored.
+    Signals that the caller ignores, as nohup(1) does, stay ignored.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -26,20 +26,20 @@ def interrupt_once() -> Iterator[None]:
             _deferred.append(number)
             return
         error = sys.exc_info()[1]
-        while error is not None:  # what is being handled at this moment, and what led to it
+        while error is not None:  # the exception being handled, and those that led to it
             if isinstance(error, KeyboardInterrupt):
                 return
             error = error.__context__
         raise KeyboardInterrupt(signal.Signals(number).name)
 
-    heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    with handlers(interrupt, *heard):
+    numbers = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    with handlers(interrupt, *numbers):
         yield
 
 
 @contextlib.contextmanager
 def handlers(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
-    """Handle signals by ``handler`` for a while."""
+    """Handle signals by ``handler`` during the body."""
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
@@ -50,7 +50,7 @@ def handlers(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
 
 @contextlib.contextmanager
 def defer_signals() -> Iterator[None]:
-    """Let the signals that end us wait until the body is done, which starts no programs.
+    """Defer terminating signals until the body ends, which must not start programs.
 
     Blocking them is not enough. Where there are other threads, such as that of a live display, the
     kernel hands a signal to one of those, and Python handles it in this one nevertheless.

@@ -125,7 +125,7 @@ def test_a_command_that_changes_the_image(
 ) -> None:
     block = {"sparsify": "command", "sparsify_command": "truncate --size=-4096"}
     assert main(["build", "--log", "-", str(manifest(tmp_path, block))]) == 1
-    assert "its size was 67108864 bytes and is 67104768" in capsys.readouterr().err
+    assert "the size was 67108864 bytes and is now 67104768" in capsys.readouterr().err
     nothing_is_left(tmp_path)
 
 

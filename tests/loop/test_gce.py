@@ -119,9 +119,8 @@ def test_too_large(tmp_path: Path, cloud: Path, capsys: pytest.CaptureFixture[st
     [
         (
             {"volume__partitions": {**PARTITIONS, "root": {**ROOT, "size": "1500MiB"}}},
-            "volume.partitions: together they have 1.5 GiB, and Compute Engine wants a whole "
-            "number of GiB: 574619648 bytes (548.0 MiB) more: add 574619648 bytes to "
-            "volume.partitions.root.size, say",
+            "volume.partitions: the disk has 1572864000 bytes; Compute Engine wants a whole "
+            "number of GiB (574619648 bytes more, 548.0 MiB)",
         ),
         ({"name": "1st"}, "name: 1st is not a valid Compute Engine image name"),
         ({"name": "debian_12"}, "name: debian_12 is not a valid Compute Engine image name"),
@@ -176,6 +175,6 @@ def test_pigz_killed(
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     assert build(manifest(tmp_path)) == 1
     *_, reason, kept = capsys.readouterr().err.splitlines()
-    assert "debian-bookworm.tar.gz" in reason and "pigz failed (-9)" in reason
+    assert "pigz failed (-9)" in reason
     image = tmp_path / "images" / "debian-bookworm.raw"
     assert kept == f"the finished image is kept: {image}" and image.exists()

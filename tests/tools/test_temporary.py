@@ -66,7 +66,7 @@ def test_a_name_that_is_exchanged(tmp_path: Path) -> None:
     """Neither is what it leads to written, nor is it taken for the result, nor removed."""
     path, other = tmp_path / "disk.raw", tmp_path / "somebody's"
     other.write_text("theirs")
-    with pytest.raises(SparseError, match="was replaced meanwhile"), temporary(path) as file:
+    with pytest.raises(SparseError, match="replaced by another file"), temporary(path) as file:
         file.path.unlink()
         file.path.symlink_to(other)
         programs.run("cp", "/etc/passwd", programs.same_file(file.fd), fds=[file.fd])
@@ -93,7 +93,7 @@ def test_the_next_run_says_so(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
     notes = sparsify(image).notes
     assert sorted(notes[:2]) == [
-        f"{each.name} is removed: a run that was killed has left it" for each in left
+        f"{each.name} was removed: a run that was killed left it behind" for each in left
     ]
     assert list(tmp_path.iterdir()) == [image]
 

@@ -7,7 +7,6 @@ image. Images lie in memory where there is room for them: each would be synced t
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import shutil
@@ -33,6 +32,7 @@ from .damage_ext import Ext
 from .damage_tables import Swap, Table
 from .damage_xfs import Xfs
 from .judge import lost, total
+from .memory import memory
 from .mutations import FIX_ALL, FIX_CHECKSUMS, FIX_NOTHING, Draft
 from .oracle import Ranges
 from .parts import Job, Tally
@@ -43,7 +43,6 @@ IMAGES = 10_000
 LIMIT = 10  # seconds for the engine
 PATIENCE = 120  # for all others
 CHUNK_SIZE = 500  # cases between which the judge sits
-MEMORY, ROOM = Path("/dev/shm"), 2 << 30
 ALLOWED = (SparseError, Unsupported, VerificationFailed, ProgramMissing, OSError)
 KINDS: dict[str, type[Ext] | type[Xfs] | type[Swap]] = {"ext": Ext, "xfs": Xfs, "swap": Swap}
 
@@ -94,7 +93,7 @@ def run(job: Job, tally: Tally) -> None:
         tally.remarks.append(f"nothing was damaged: {lack} is not installed")
         return
     numbers = range(job.count(IMAGES)) if job.only is None else [int(job.only)]
-    with tempfile.TemporaryDirectory(prefix="torture-", dir=_memory(job.folder)) as folder:
+    with tempfile.TemporaryDirectory(prefix="torture-", dir=memory(job.folder)) as folder:
         try:
             bases = _bases(Path(folder), job)
         except RuntimeError as error:
@@ -107,15 +106,6 @@ def run(job: Job, tally: Tally) -> None:
         while batch := list(islice(waiting, CHUNK_SIZE)):
             _batch(batch, bases, Path(folder), job, tally)
     tally.failures.sort()
-
-
-def _memory(folder: Path) -> Path:
-    try:
-        status = os.statvfs(MEMORY)
-    except OSError:
-        return folder
-    enough = status.f_bavail * status.f_frsize >= ROOM
-    return MEMORY if enough and os.access(MEMORY, os.W_OK) else folder
 
 
 def _bases(folder: Path, job: Job) -> list[Base]:

@@ -21,8 +21,11 @@ from . import seeds
 from .parts import Job, Tally
 from .workers import Broken, spread
 
-PARSERS = ("ext", "xfs", "swap", "table", "tarball")
-SECONDS = 25  # for each
+PARSERS = (
+    *("ext", "xfs", "swap", "table", "tarball"),
+    *("gpt", "guards", "formats", "unclean", "checker", "loop", "fuse"),
+)
+SECONDS = 20  # for each
 LEAST = 1.5
 LIMIT = 10  # seconds for an input
 MEMORY = 1024  # MiB

@@ -10,7 +10,10 @@ from importlib import import_module
 from pathlib import Path
 
 # Each is a module of this package with a function ``run``.
-PARTS = ("damage", "fuzz", "kills", "faults", "builds")
+PARTS = (
+    *("damage", "fuzz", "signatures"),
+    *("kills", "faults", "builds"),
+)
 
 Run = Callable[["Job", "Tally"], None]
 
@@ -37,7 +40,8 @@ class Job:
 class Tally:
     """The number of cases and their outcomes.
 
-    ``tried``: cases by kind, of which ``images``, ``kills`` and ``faults`` are in the last line.
+    ``tried``: cases by kind, of which ``images``, ``swaps``, ``kills`` and ``faults`` are in the
+    last line.
     ``lost``: bytes in use that changed. ``failures``: a line for each case that went wrong, with
     what repeats it. ``remarks``: what was not done, and why.
     """
@@ -69,6 +73,7 @@ class Tally:
         """The line of figures."""
         figures = {
             "images": self.tried["images"],
+            "swaps": self.tried["swaps"],
             "kills": self.tried["kills"],
             "faults": self.tried["faults"],
             "lost bytes": self.lost,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import mmap
 import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import pristine
+from bootstrapvz_sparse.image.checkers import CHECKERS
+from bootstrapvz_sparse.util import loop
+from bootstrapvz_sparse.util.view_server import fuse
+
+from . import makers, pristine
 from .container import NO_CHECKSUMS, pack
 from .damage_ext import Ext
 from .damage_tables import Table
@@ -96,4 +101,63 @@ def _tarball(folder: Path) -> Iterator[bytes]:
         yield done.stdout.rstrip(b"\0") + bytes(1024)
 
 
-MAKERS = {"ext": _ext, "xfs": _xfs, "swap": _swap, "table": _table, "tarball": _tarball}
+def _any(folder: Path) -> Iterator[bytes]:
+    """Pack the beginning and the end of each filesystem that mkfs can make."""
+    for number, name in enumerate(makers.MAKERS):
+        path, size = folder / "any", 64 << 20
+        with path.open("wb") as file:
+            file.truncate(size)
+        try:
+            if makers.missing(name):
+                continue
+            makers.make(name, path, folder)
+        except makers.NotMade:
+            continue
+        places = ((0, 4096), (32768, 32832), (65536, 69632), (size - 4096, size))
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+            yield pack(number % 128, size, raw, places)
+
+
+def _output(folder: Path) -> Iterator[bytes]:
+    """Output of each checker for a sound filesystem and for none."""
+    for number, (kind, checker) in enumerate(CHECKERS.items()):
+        for blank in (False, True):
+            path = folder / "checked"
+            with path.open("wb") as file:
+                file.truncate(64 << 20)
+            names = {"vfat": "vfat 32"}
+            try:
+                if not blank:
+                    makers.make(names.get(kind, kind), path, folder)
+                words = [str(path) if word == "@" else word for word in checker.command]
+                done = subprocess.run(words, capture_output=True, env=makers.ENVIRONMENT)
+            except (makers.NotMade, OSError):  # not installed
+                continue
+            yield bytes([number, (128 + done.returncode) % 256]) + done.stdout + done.stderr
+
+
+def _loop(folder: Path) -> Iterator[bytes]:
+    status = loop.INFO.pack(7, 8, 0, 0, 0, 0, 0, 0, 5, b"bvz-sparse 1")
+    for path in (b"/tmp/disk.raw", b"/tmp/disk.raw (deleted)", b"/\xff\n"):
+        yield status + path
+
+
+def _fuse(folder: Path) -> Iterator[bytes]:
+    for opcode in range(1, 50):
+        yield opcode.to_bytes(2, "little") + fuse.READ_IN.pack(4090, 4096)
+
+
+MAKERS = {
+    "ext": _ext,
+    "xfs": _xfs,
+    "swap": _swap,
+    "table": _table,
+    "tarball": _tarball,
+    "gpt": _table,
+    "guards": _any,
+    "formats": _any,
+    "unclean": _any,
+    "checker": _output,
+    "loop": _loop,
+    "fuse": _fuse,
+}

@@ -10,7 +10,14 @@ from .parts import PARTS, Job, Tally, load
 
 pytestmark = [pytest.mark.loop, pytest.mark.long, pytest.mark.timeout(900)]
 
-SHARES = {"damage": 0.02, "fuzz": 0.02, "kills": 0.01, "faults": 0.03, "builds": 0.07}
+SHARES = {
+    "damage": 0.02,
+    "signatures": 0.005,
+    "fuzz": 0.02,
+    "kills": 0.01,
+    "faults": 0.03,
+    "builds": 0.07,
+}
 
 
 # its builds and their neighbour have nodes in /dev

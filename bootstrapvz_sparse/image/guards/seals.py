@@ -25,6 +25,7 @@ COMPANIONS = {
 VERITY_MAGIC = b"verity\0\0"
 DIGEST, SHA_1 = 32, 20  # bytes of a SHA-256, or half of a SHA-512
 HASH_BLOCKS = (512, 1024, 2048, 4096)
+ASCII = bytes(range(0x80))
 MAX_READ = 32 << 20  # bytes of data, in each place without a filesystem
 
 
@@ -149,7 +150,7 @@ def _digests(block: bytes) -> bool:
     used = block.rstrip(b"\0")
     if len(used) <= DIGEST:  # a root block has two digests at least
         return False
-    if 8 * sum(byte >= 0x80 for byte in used) < len(used):  # text
+    if 8 * len(used.translate(None, ASCII)) < len(used):  # text
         return False
     values = [len(set(slot)) for slot in _slots(used, DIGEST)]
     # 32 random bytes have 30 values on average and all are different in one of 7, as in tables
