@@ -12,7 +12,7 @@ from pathlib import Path
 # Each is a module of this package with a function ``run``.
 PARTS = (
     *("damage", "fuzz", "signatures"),
-    *("kills", "faults", "builds"),
+    *("neighbours", "kills", "faults", "builds"),
 )
 
 Run = Callable[["Job", "Tally"], None]
