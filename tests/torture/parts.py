@@ -11,7 +11,7 @@ from pathlib import Path
 
 # Each is a module of this package with a function ``run``.
 PARTS = (
-    *("damage", "fuzz", "signatures"),
+    *("damage", "fuzz", "signatures", "sealed"),
     *("neighbours", "kills", "faults", "builds"),
 )
 
