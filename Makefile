@@ -2,6 +2,8 @@
 # make boot [IMAGE=images/NAME.raw]                 boot it (by default the newest) in QEMU
 # make test                                         lint, and all tests except long ones; TESTS=tests/unit
 # make test-long                                    the long tests: real builds, other Pythons, short torture
+# make test-host [RELEASE=trixie]                   the tests, except builds, in a chroot of that release:
+#                                                   bookworm, trixie, sid; OPTIONS="-k punch"
 # make bench [OPTIONS="--rounds 3 --images 10GiB"]  compare with other tools;
 #                                                   OPTIONS=--scale: 16 TiB, a million holes, many at once
 # make matrix [OPTIONS="--reclaim auto --sparsify punch,copy"]  every reclaim with every method, in real
@@ -15,6 +17,7 @@
 
 MANIFEST ?= manifests/kvm-bookworm.yml
 IMAGE ?= $(shell ls -t images/*.raw 2>/dev/null | head -n 1)
+RELEASE ?= trixie
 PYTHON ?= python3
 VENV = .venv
 SUDO = $(shell test "$$(id -u)" = 0 || echo sudo)
@@ -45,7 +48,7 @@ apt = @set -- $(call missing,$(1)); test $$\# = 0 || { \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"; }
 
-.PHONY: image boot test test-long bench matrix torture docs docs-links lint man completion deb \
+.PHONY: image boot test test-long test-host bench matrix torture docs docs-links lint man completion deb \
 	install-build install-boot install-deb install-docs install-test install-torture \
 	install-bench
 
@@ -62,6 +65,13 @@ test: install-test lint
 
 test-long: install-test $(VENV)/test
 	$(VENV)/bin/python -m pytest -n auto --dist loadgroup -m long $(TESTS)
+
+# Builds and QEMU are for this host; a build of every release is among its tests.
+test-host:
+	$(call apt,debootstrap git mount python3 util-linux)
+	$(SUDO) $(PYTHON) tools/test_host.py $(RELEASE) \
+		--packages "$(filter-out qemu-system-x86,$(TEST_PACKAGES))" \
+		-n auto --dist loadgroup $(OPTIONS)
 
 # The engine needs only Python.
 bench: install-bench

@@ -72,3 +72,19 @@ def put(path: Path, offset: int, content: bytes) -> Path:
     shutil.copy(path, bad)
     corrupt(bad, offset, content)
     return bad
+
+
+def clear_behind(image: Path, offset: int) -> None:
+    """Zero what lies behind the filesystem: data there would belong to another user."""
+    with image.open("r+b") as file:
+        file.seek(offset + 1024)
+        raw = file.read(1024)
+        blocks, high = (
+            int.from_bytes(raw[4:8], "little"),
+            int.from_bytes(raw[0x150:0x154], "little"),
+        )
+        if int.from_bytes(raw[0x60:0x64], "little") & 0x80:  # 64bit
+            blocks |= high << 32
+        end = offset + (blocks << 10 + raw[0x18])
+        file.seek(end)
+        file.write(bytes(max(image.stat().st_size - end, 0)))

@@ -18,6 +18,7 @@ import pytest
 
 from bootstrapvz_sparse.image import sparsify
 from tests.support.e2fsprogs import check, debugfs, mend
+from tests.support.ext import clear_behind
 from tests.support.independent import assert_nothing_wasted, unneeded
 from tests.support.msdos import SECTOR, write_table
 from tests.support.unable import unable
@@ -199,22 +200,6 @@ def use(image: Path, tree: Tree, chance: random.Random, block: int, offset: int)
         log = sorted(chance.sample(range(1, 1024), 20))
         commands += (f"zap_block -f <8> -p {chance.randrange(1, 256)} {number}" for number in log)
     debugfs(image, *commands, offset=offset)
-
-
-def clear_behind(image: Path, offset: int) -> None:
-    """Zero what lies behind the filesystem: data there would belong to another user."""
-    with image.open("r+b") as file:
-        file.seek(offset + 1024)
-        raw = file.read(1024)
-        blocks, high = (
-            int.from_bytes(raw[4:8], "little"),
-            int.from_bytes(raw[0x150:0x154], "little"),
-        )
-        if int.from_bytes(raw[0x60:0x64], "little") & 0x80:  # 64bit
-            blocks |= high << 32
-        end = offset + (blocks << 10 + raw[0x18])
-        file.seek(end)
-        file.write(bytes(max(image.stat().st_size - end, 0)))
 
 
 def features(image: Path, offset: int) -> tuple[int, int]:

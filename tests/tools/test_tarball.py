@@ -12,31 +12,16 @@ from pathlib import Path
 import pytest
 
 from bootstrapvz_sparse.cli import main
-from bootstrapvz_sparse.image import oldgnu
 from bootstrapvz_sparse.image.extents import allocated, data
 from bootstrapvz_sparse.image.tarball import check, write
 from bootstrapvz_sparse.util.errors import (
-    InvalidTarball,
     SparseError,
     Unsupported,
     VerificationFailed,
 )
 from tests.support.mounting import mounted, run
+from tests.support.pieces import GIB, MIB, PIECES, make
 from tests.support.unable import unable
-
-MIB, GIB = 1 << 20, 1 << 30
-PIECES = 100  # of the image below: more than the map in the header of a sparse file has room for
-
-
-def make(path: Path, size: int = GIB, pieces: int = PIECES) -> Path:
-    """An image of some pieces of data with holes between them, the last at its end."""
-    with path.open("wb") as file:
-        file.truncate(size)
-        for number in range(pieces):
-            os.pwrite(file.fileno(), bytes([number + 1]) * 8192, number * 4 * MIB)
-        os.pwrite(file.fileno(), b"end", size - 3)
-        os.fsync(file.fileno())
-    return path
 
 
 @pytest.fixture
@@ -171,8 +156,8 @@ def test_damaged(image: Path, tmp_path: Path) -> None:
         (whole[:20], "unexpected end of file"),
         (b"", "not compressed by gzip"),
         (b"PK\3\4", "not compressed by gzip"),
-        (gzip.compress(b"no tar" * 200), "no tar archive"),
-        (gzip.compress(gzip.decompress(whole)[:2048]), "the archive ends too early"),
+        (gzip.compress(b"no tar" * 200), "not a tar archive"),
+        (gzip.compress(gzip.decompress(whole)[:2048]), "the archive is cut off"),
     ):
         tarball.write_bytes(damaged)
         with pytest.raises(SparseError, match=message):
@@ -185,8 +170,8 @@ def test_a_map_that_lies(image: Path, tmp_path: Path) -> None:
     archive = bytearray(gzip.decompress(tarball.read_bytes()))
     first = archive[386:398]
     for changed, message in (
-        (b"77777777777\0", "contradicts itself"),
-        (b"99999999999\0", "no tar archive: invalid header"),
+        (b"77777777777\0", "contradicts the size of the file"),
+        (b"99999999999\0", "not a tar archive: invalid header"),
     ):
         archive[386:398] = changed
         archive[148:156] = b" " * 8
@@ -218,7 +203,7 @@ def test_another_image(image: Path, tmp_path: Path, position: int) -> None:
     with pytest.raises(VerificationFailed):
         check(tarball, image)
     os.truncate(image, 2 * GIB)
-    with pytest.raises(VerificationFailed, match="and the disk in the tarball"):
+    with pytest.raises(VerificationFailed, match="but the disk in the tarball has"):
         check(tarball, image)
 
 
@@ -250,48 +235,6 @@ def test_a_program_that_is_killed(
         write(image, out / "out.tar.gz", compressor="pigz")
     assert (out / "out.tar.gz").read_text() == "an older one"
     assert os.listdir(out) == ["out.tar.gz"]
-
-
-def sparse_header(entries: bytes, more: bytes) -> bytes:
-    """Return the header of a sparse disk of 1 GiB in old GNU format, with the given map."""
-    header = bytearray(512)
-    for offset, field in (
-        *((0, b"disk.raw"), (100, b"0000644\0"), (108, b"0000000\0"), (116, b"0000000\0")),
-        *((124, b"00000000000\0"), (136, b"00000000000\0"), (156, b"S"), (257, b"ustar  \0")),
-        *((386, entries), (482, more), (483, b"10000000000\0"), (148, b" " * 8)),
-    ):
-        header[offset : offset + len(field)] = field
-    header[148:156] = b"%06o\0 " % sum(header)
-    return bytes(header)
-
-
-@pytest.mark.parametrize(
-    ("entries", "block"),
-    [
-        (b"00000000000\0" * 8, b"00000000000\0" * 42),
-        (b"", b""),  # blocks without any entry
-        (b"", b"00000000000\0" * 2),
-    ],
-)
-def test_endless_map_is_refused(entries: bytes, block: bytes, tmp_path: Path) -> None:
-    tarball = tmp_path / "map.tar.gz"
-    with gzip.open(tarball, "wb") as file:
-        file.write(sparse_header(entries, b"\1"))
-        for _ in range(50):
-            file.write((block.ljust(504, b"\0") + b"\1").ljust(512, b"\0") * 2048)
-        file.write(bytes(2048))
-    with pytest.raises(InvalidTarball, match="the sparse map has empty entries"):
-        check(tarball)
-
-
-def test_map_with_too_many_entries_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(oldgnu, "MAX_SEGMENTS", 50)
-    image = make(tmp_path / "image", pieces=100)
-    with pytest.raises(InvalidTarball, match="not in order or too long"):
-        write(image, tmp_path / "out.tar.gz")
-    assert os.listdir(tmp_path) == ["image"]
 
 
 @pytest.mark.parametrize("name", ["out.tgz", "out.tar", "out", "out.tar.gz.old"])

@@ -51,7 +51,7 @@ class Case(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of it, the bytes in use that changed, and what is left."""
+    """An outcome, how many bytes in use changed, and what is left."""
 
     what: str
     lost: int

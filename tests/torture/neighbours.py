@@ -66,7 +66,7 @@ class Try(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of it; ``changed``: names of root's things that changed."""
+    """The outcome of a try; ``changed``: names of files of root that changed."""
 
     what: str
     changed: tuple[str, ...] = ()

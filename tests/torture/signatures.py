@@ -55,7 +55,7 @@ class Case(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of it, and the changed bytes of the newer one."""
+    """An outcome, and how many bytes of the newer filesystem changed."""
 
     what: str
     lost: int = 0
