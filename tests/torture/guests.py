@@ -55,7 +55,8 @@ def run(job: Job, tally: Tally) -> None:
         for kind, disk in disks.items():
             copies = _copies_of_mounted(disk, kind, work, job)
             _judge_all(copies, kind, "mounted", work, tally)
-        if reason := guest_machine.skip_reason():
+        least = "the machine: from a share of 0.1 on" if job.share < 0.1 else ""
+        if reason := least or guest_machine.skip_reason():
             tally.remarks.append(f"guests: {reason}")
             return
         disks = {kind: _disk(disk, kind) for kind, disk in disks.items()}

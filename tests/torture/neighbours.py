@@ -34,6 +34,7 @@ from .workers import Broken, spread
 MIB = 1 << 20
 TRIES = 1000
 LIMIT = 120  # seconds
+SHORT, LEAST_OF_ALL = ("punch", "copy", "move", "clean"), 0.05  # of the short form; a share
 ACTIONS = {
     "link": 6, "link to folder": 2, "link to it": 2, "hard link": 1, "own": 2, "theirs.raw": 4,
     "theirs": 2, "gone": 1, "fifo": 1, "folder": 1, "exchange": 3,
@@ -86,12 +87,15 @@ def run(job: Job, tally: Tally) -> None:
         cloning = stack.enter_context(mounted("xfs", job.folder, 600 * MIB))
         os.chmod(cloning, 0o755)
         tries: list[Try] = []
-        for scenario in SCENARIOS.values():
+        scenarios_tried = list(SCENARIOS.values())
+        if job.share < LEAST_OF_ALL:
+            scenarios_tried = [SCENARIOS[name] for name in SHORT]
+        for scenario in scenarios_tried:
             if reason := scenario.skip_reason():
                 tally.remarks.append(f"neighbours: {scenario.name}: {reason}")
                 continue
             folder = cloning if scenario.clones else job.folder
-            count = max(job.count(TRIES) // len(SCENARIOS), 1)
+            count = max(job.count(TRIES) // len(scenarios_tried), 1)
             tries += _tries(job, (prepared, other), scenario, folder, count)
 
         def work(one: Try) -> Outcome:

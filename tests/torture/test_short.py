@@ -13,9 +13,9 @@ pytestmark = [pytest.mark.loop, pytest.mark.long, pytest.mark.timeout(900)]
 SHARES = {
     "damage": 0.02,
     "signatures": 0.005,
-    "sealed": 0.04,
+    "sealed": 0.03,
     "guests": 0.04,
-    "neighbours": 0.02,
+    "neighbours": 0.008,
     "fuzz": 0.02,
     "kills": 0.01,
     "faults": 0.03,
