@@ -195,6 +195,22 @@ def test_sees_table_above_whole_filesystem(tmp_path: Path, system: str) -> None:
     assert verdict.everything == f"a partition table (dos) and {system} both claim the whole image"
 
 
+@pytest.mark.parametrize(
+    ("kind", "offset", "raw"),
+    [
+        ("bcachefs", 4096 + 24, bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef")),
+        ("scoutfs", 65536 + 4, struct.pack("<I", 0x103C428B)),
+        ("cs_fvault2", 8, b"\1\0\x10\0" + bytes(76) + b"CS"),
+    ],
+)
+def test_sees_table_above_filesystem_unknown_to_blkid(
+    image: Path, kind: str, offset: int, raw: bytes
+) -> None:
+    _write(image, offset, raw)
+    expected = f"a partition table and {kind} both claim the whole image"
+    assert judged(image, DATA).everything == expected
+
+
 def test_sees_partitioned_array_member(image: Path) -> None:
     """A mirror of version 1.0 shows its table: md_p.h, struct mdp_superblock_1."""
     place_of_superblock = (END & ~0xFFF) - 8192

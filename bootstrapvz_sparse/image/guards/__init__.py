@@ -22,6 +22,7 @@ from .suspect import Suspect
 
 IMAGE_GUARDS = (
     states.stacked_table,
+    owners.unknown_below_table,
     states.suspended,
     states.running,
     seals.verity_type,

@@ -62,7 +62,21 @@ def has_drbd(suspect: Suspect, offset: int) -> bool:
 
 
 def unknown_to_blkid(disk: Disk, suspect: Suspect) -> str:
-    """Report superblocks that only a newer libblkid than Debian 12's knows.
+    """Report superblocks that only a newer libblkid than Debian 12's knows."""
+    kind = _unknown_kind(suspect)
+    return f"it has a superblock of {kind}, too" if kind and kind != suspect.kind else ""
+
+
+def unknown_below_table(disk: Disk) -> str:
+    """Report such a superblock of the whole disk, beside a partition table."""
+    kind = _unknown_kind(Suspect(0, disk.image))
+    if kind and kind != disk.signature.type and any(suspect.number for suspect in disk.suspects):
+        return f"a partition table and {kind} both claim the whole image"
+    return ""
+
+
+def _unknown_kind(suspect: Suspect) -> str:
+    """Return the type of a superblock that Debian 12's libblkid does not know.
 
     Source: util-linux, libblkid/src/superblocks: bcache.c, cs_fvault2.c, scoutfs.c.
     """
@@ -73,12 +87,10 @@ def unknown_to_blkid(disk: Disk, suspect: Suspect) -> str:
         (65536 + 4, b"\x10\x3c\x42\x8b", "scoutfs"),
     )
     for offset, magic, kind in magics:
-        if kind != suspect.kind and suspect.read(offset, len(magic)) == magic:
-            return f"it has a superblock of {kind}, too"
+        if suspect.read(offset, len(magic)) == magic:
+            return kind
     raw = suspect.read(0, 100)  # Core Storage (FileVault 2): version 1, block_type 0x10, magic
-    if raw[8:12] == b"\1\0\x10\0" and raw[88:90] == b"CS" and suspect.kind != "cs_fvault2":
-        return "it has a superblock of cs_fvault2, too"
-    return ""
+    return "cs_fvault2" if raw[8:12] == b"\1\0\x10\0" and raw[88:90] == b"CS" else ""
 
 
 def behind_filesystem(disk: Disk, suspect: Suspect) -> str:
