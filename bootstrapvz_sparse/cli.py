@@ -108,7 +108,7 @@ def _load(name: str) -> CommandModule:
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """A formatter that does not load shutil for the width of the terminal."""
+    """A formatter that finds the width of the terminal without loading shutil."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=streams.columns() - 2)

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Remove the leftovers of killed builds, a line for each; return the exit code."""
+    """Remove the leftovers of killed builds and print a line for each; return the exit code."""
     options = Options(**vars(arguments))
     if os.geteuid() != 0:
         print_error(f"{printable(str(options.workspace))}: cleaning needs root")

@@ -82,7 +82,7 @@ def _size(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Sparsify each image, and print a report each; return the exit code."""
+    """Sparsify each image and print a report for each; return the exit code."""
     options = Options(**vars(arguments))
 
     def work(path: Path) -> Report:
