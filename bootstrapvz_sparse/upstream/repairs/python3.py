@@ -49,7 +49,7 @@ def divide_units(module: Any) -> None:
 
 @repair("bootstrapvz.common.tools", fork_too=True)
 def edit_any_text(module: Any) -> None:
-    """Edit text in any encoding: unless it is UTF-8, fileinput fails and leaves stdout redirected."""
+    """Edit text in any encoding: fileinput accepts only UTF-8, and on failure keeps our stdout."""
 
     def replace(file_path: str, pattern: str, subst: str) -> int:
         text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
