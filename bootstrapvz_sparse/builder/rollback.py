@@ -41,7 +41,7 @@ def roll_back(info: Any, completed: list[Any], record: Record) -> None:
     for leftover in remaining:
         log.error("%s", leftover.failure())
     if remaining:
-        log.error("bvz-sparse clean %s tries again", shlex.quote(str(workspace.parent)))
+        log.error("to try again: bvz-sparse clean %s", shlex.quote(str(workspace.parent)))
     else:
         record.delete()
 

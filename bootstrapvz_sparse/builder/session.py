@@ -265,7 +265,7 @@ def _noting_the_folder(record: Record) -> Iterator[None]:
 
 def _pause(info: Any) -> None:
     """Wait for Enter; the mounts of the build are visible only in its namespace."""
-    log.error("look into it: nsenter --mount --target %d, %s", os.getpid(), info.workspace)
+    log.error("to inspect %s: nsenter --mount --target %d", info.workspace, os.getpid())
     with contextlib.suppress(EOFError):  # stdin is closed
         input("Press Enter to commence rollback")
 

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "workspace",
         type=Path,
         metavar="WORKSPACE",
-        help="folder in which images are built (bootstrapper.workspace of the manifest)",
+        help="folder where images are built (bootstrapper.workspace in the manifest)",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be removed; remove nothing"

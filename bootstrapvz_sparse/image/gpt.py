@@ -202,6 +202,6 @@ def _verify_mbr(where: Map, partitions: tuple[GptPartition, ...], sector: int) -
         if kind == PROTECTIVE:
             protective = protective or first == 1
         elif kind and (first * sector, (first + count) * sector) not in places:
-            raise UntrustedTable("the MBR has a partition that the GPT has not")
+            raise UntrustedTable("the MBR has a partition that is not in the GPT")
     if not protective:
         raise UntrustedTable("the protective MBR is missing")

@@ -202,4 +202,4 @@ def _compare(
     left_out = difference(list(data(image, size)), segments)
     block = os.fstatvfs(image).f_frsize
     if difference(left_out, union(zero_blocks(image, left_out, block))):
-        raise VerificationFailed(f"{name}: the tarball lacks some of its content")
+        raise VerificationFailed(f"{name}: some of its content is missing from the tarball")

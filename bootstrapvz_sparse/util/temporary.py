@@ -192,7 +192,7 @@ def is_at(fd: int, path: Path) -> bool:
 
 
 def _remove(fd: int, path: Path) -> bool:
-    """Remove the open file or folder if it is still named ``path``; return whether it was removed."""
+    """Remove the open file or folder if it is still named ``path``; return True if removed."""
     if not is_at(fd, path):
         return False
     status = os.fstat(fd)
