@@ -22,7 +22,7 @@ def capabilities(image: Image) -> Capabilities:
     :raises OSError: they cannot be determined
     """
     try:
-        return probe(image.path.parent)
+        return probe(image.folder or image.path.parent)
     except OSError as error:
         if error.errno not in NO_NEW_FILES:  # a full disk must not stop the work
             raise

@@ -55,7 +55,7 @@ class Case(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The outcome of a case, and the changed bytes of the newer filesystem."""
+    """Return the outcome, and the changed bytes of the newer filesystem."""
 
     what: str
     lost: int = 0
