@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import NamedTuple
 
@@ -35,16 +36,32 @@ def signature(fd: int, start: int, end: int) -> Signature:
     libblkid must know the true size: many signatures lie at the end, and it skips types that need
     more space than there is.
 
-    :raises ProgramMissing: blkid is not installed
+    :raises ProgramMissing: blkid or wipefs is not installed
+    :raises ProgramFailed: wipefs cannot read the file
     :raises OSError: the file cannot be read
     """
     first = _probe(fd, start, end)
     if first.type and first.table in ("", "dos"):
         first = first._replace(table=_dos_table(fd, start))
+    if first.table and not first.type and (start, end) == (0, os.fstat(fd).st_size):
+        first = first._replace(type=_beside_table(fd))
     if end - start > TINY or not first.type or first.ambivalent:
         return first
     others = _probe(fd, start, end, without=first.type)
     return first._replace(ambivalent=others.ambivalent or bool(others.type))
+
+
+def _beside_table(fd: int) -> str:
+    """Return the type of another signature of the whole image, by wipefs(8).
+
+    libblkid 2.41 reports nothing but the table where a filesystem of the whole disk has one.
+    """
+    listed = programs.run(
+        *("wipefs", "--no-act", "--json", "--output", "TYPE,USAGE", programs.same_file(fd)),
+        fds=[fd],
+    )
+    signatures = json.loads(listed.stdout or "{}").get("signatures", [])
+    return next((one["type"] for one in signatures if one["usage"] != "partition-table"), "")
 
 
 def _dos_table(fd: int, start: int) -> str:
