@@ -1,13 +1,13 @@
 """Sparse images for bootstrap-vz: the plugin's interface.
 
 bootstrap-vz finds the plugin by its entry point and calls the functions below. A manifest enables
-it with ``plugins: {sparse: {}}``. The functions import what they need when they are called: the
-command line imports this module, too, and needs neither jsonschema nor bootstrap-vz.
+it with ``plugins: {sparse: {}}``. The functions import their dependencies when they are called,
+because the command line also imports this module and needs neither jsonschema nor bootstrap-vz.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # importing it would load typing, a tenth of the time of --version
+TYPE_CHECKING = False  # importing it would load typing, a tenth of the run time of --version
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -20,11 +20,11 @@ def validate_manifest(
     validator: Callable[[dict[str, Any], str], None],
     error: Callable[[str, list[Any]], None],
 ) -> None:
-    """Reject a manifest that the plugin cannot build, with the path of the setting."""
+    """Reject a manifest that the plugin cannot build, naming the path of the setting."""
     from . import upstream
     from .plugin.validation import validate
 
-    upstream.install()  # bootstrap-vz's own program imports this late, and repairs are due by now
+    upstream.install()  # bootstrap-vz's own program imports this late: repair its modules now
     validate(data, error)  # checks the schema, too: bootstrap-vz's validator does not name the key
 
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 # The module of each command in ``commands``, and its help text.
 COMMANDS = {
     "build": ("build", "build the image that a manifest describes"),
-    "clean": ("clean", "remove what killed builds left in a workspace"),
+    "clean": ("clean", "remove the leftovers of killed builds from a workspace"),
     "sparsify": ("sparsify", "make finished raw images sparse"),
-    "inspect": ("inspect", "show where the bytes of raw images are"),
+    "inspect": ("inspect", "show how the space of raw images is used"),
     "tarball": ("tarball", "pack a raw image into a tarball for Compute Engine"),
     "check": ("check", "check that Compute Engine can import a tarball"),
     "report": ("report", "show the report of a build (plugins.sparse.report)"),
@@ -108,7 +108,7 @@ def _load(name: str) -> CommandModule:
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """A formatter that does not load shutil for the width of the terminal."""
+    """A formatter that finds the width of the terminal without loading shutil."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=streams.columns() - 2)

@@ -2,8 +2,8 @@
 
 - ``session``    a build from start to end; all that imports bootstrap-vz
 - ``preflight``  problems that are found before anything is created
-- ``console``    the running task and how long it takes; ``progress``: its current step
-- ``rollback``   a build that failed is undone
+- ``console``    the running task and its duration; ``progress``: its current step
+- ``rollback``   undoing a failed build
 - ``record``     the file by which a killed build is recognised
 - ``leftovers``  processes, mounts and loop devices of a build, and their removal
 - ``clean``      the removal of killed builds from a workspace

@@ -1,4 +1,4 @@
-"""Backing files of loop devices, by what the kernel keeps when no path leads to them any more.
+"""Backing files of loop devices, identified even when their path is no longer valid.
 
 sysfs shows a path as seen from the mount that the file was opened in. Once the mount namespace of a
 killed build has ended, that path lacks the mount point of its filesystem.

@@ -15,7 +15,7 @@ UNKNOWN = 0  # no folder has this inode
 
 
 class Message(NamedTuple):
-    """A line about a leftover; ``wrong``: it could not be removed; ``done``: it was."""
+    """A line about a leftover. ``wrong``: it could not be removed; ``done``: it was removed."""
 
     text: str
     wrong: bool = False
@@ -23,7 +23,7 @@ class Message(NamedTuple):
 
 
 def clean(workspace: Path, *, dry_run: bool = False) -> Iterator[Message]:
-    """Remove what each dead build left in ``workspace``; yield a line for each thing.
+    """Remove the leftovers of dead builds from ``workspace``; yield a line for each.
 
     :raises OSError: the workspace cannot be read
     """
@@ -37,7 +37,7 @@ def clean(workspace: Path, *, dry_run: bool = False) -> Iterator[Message]:
 
 
 def _clean(path: Path, dry_run: bool) -> Iterator[Message]:
-    """Remove what the build with the record ``path`` left, if it is dead."""
+    """Remove the leftovers of the build with the record ``path``, if it is dead."""
     try:
         dead = record.take(path)
     except record.Running:
@@ -56,7 +56,7 @@ def _clean(path: Path, dry_run: bool) -> Iterator[Message]:
 
 
 def _plan(dead: record.Record) -> Iterator[Message]:
-    """Yield what would be removed."""
+    """Yield a line for each leftover that would be removed."""
     for leftover in leftovers.find_leftovers(dead.folder):
         yield Message(f"would {leftover.verb} {leftover.name}", done=True)
     yield Message(f"would delete {record.path_of(dead.folder)}", done=True)
@@ -65,7 +65,7 @@ def _plan(dead: record.Record) -> Iterator[Message]:
 
 
 def _undo(dead: record.Record) -> Iterator[Message]:
-    """Remove what a build left; the record stays for the next time if something remains."""
+    """Remove the leftovers of a build; keep its record for the next run if something remains."""
     before = leftovers.find_leftovers(dead.folder)
     if dead.inode is None:  # the folder is empty, or not the build's
         with contextlib.suppress(OSError):
@@ -83,13 +83,13 @@ def _undo(dead: record.Record) -> Iterator[Message]:
 
 
 def _temporaries(workspace: Path, dry_run: bool) -> Iterator[Message]:
-    """Remove the temporaries that no process works on any more."""
+    """Remove temporary files that no process uses any more."""
     for path in stale(workspace, remove=not dry_run):
         yield Message(f"{'would delete' if dry_run else 'deleted'} {path}", done=True)
 
 
 def _without_record(workspace: Path, names: list[str]) -> Iterator[Message]:
-    """Report folders in use that may belong to a build of bootstrap-vz itself."""
+    """Report folders in use that may belong to a build started by bootstrap-vz itself."""
     for folder in sorted(workspace.iterdir()):
         if record.path_of(folder).name in names or folder.is_symlink() or not folder.is_dir():
             continue

@@ -1,6 +1,6 @@
 """The output of a build: phases, a line for each task with its time, and warnings.
 
-On a terminal the last line shows the progress of the running task; elsewhere the line of a task is
+On a terminal the last line shows the progress of the running task; otherwise the line of a task is
 completed when the task ends.
 """
 
@@ -18,8 +18,8 @@ from rich.text import Text
 
 from .progress import BEGINS, Progress
 
-TASKS = "bootstrapvz.base.tasklist"  # the logger of each task's description as it begins
-PROGRAMS = "bootstrapvz.common.tools."  # the loggers of the output of programs, for the log file
+TASKS = "bootstrapvz.base.tasklist"  # logs the description of each task when it begins
+PROGRAMS = "bootstrapvz.common.tools."  # log the output of programs, for the log file
 STYLES = {logging.WARNING: "magenta", logging.ERROR: "red"}
 
 
@@ -122,7 +122,7 @@ class ConsoleHandler(logging.Handler):
         self._write(f"{text}\n", STYLES.get(record.levelno, ""))
 
     def _begin(self, task: str) -> None:
-        """Show that ``task`` runs now."""
+        """Show that ``task`` has begun."""
         self.finish()
         phase = self.phases.get(task, self.phase)
         if phase != self.phase and not self.failed:  # a rollback has no phase
@@ -143,7 +143,7 @@ class ConsoleHandler(logging.Handler):
         if self.open_line:
             self._write(f"{how}{seconds:.1f} s\n")
         elif self.task is not None and (self._live or seconds >= 1):
-            # in a pipe other lines have been written since its own
+            # in a pipe, other lines have followed its own
             self._write(f"{self._indent}{self.task} ... {how}{seconds:.1f} s\n")
         self.task, self.open_line = None, False
 

@@ -1,4 +1,4 @@
-"""Why a build failed, in a line or a few."""
+"""The cause of a failed build, in one or a few lines."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Find what a build left behind, and remove it.
+"""Find and remove the leftovers of a build.
 
-It is found by the folder of the run, which no other build has: processes, mounts and loop devices
-below it, and nodes in /dev by its name. Mounts of a build lie in a mount namespace of its own and
-end with its processes; they are seen here when this is called by the build itself.
+They are found by the folder of the run, which is unique to the build: processes, mounts and loop
+devices below it, and nodes in /dev by its name. The mounts of a build lie in its own mount
+namespace and end with its processes; they are visible only when the build itself calls this.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .backing import backing_file, is_in, leads_to
 # debootstrap, for example, has its root directory elsewhere.
 MARK = "BVZ_SPARSE_BUILD"
 
-# They serve the volume: ended after everything on it is unmounted.
+# They serve the volume, so they are ended after everything on it is unmounted.
 SERVERS = ("qemu-nbd",)
 
 BLOCK = Path("/sys/block")
@@ -93,7 +93,7 @@ def _is_attached(device: str, path: str, folder: Path) -> bool:
 
 
 def mappings(device: str, block: Path = BLOCK) -> list[str]:
-    """Return the names of the device-mapper devices on ``device``, the topmost first.
+    """Return the names of the device-mapper devices on top of ``device``, the topmost first.
 
     Documentation/ABI/stable/sysfs-block and testing/sysfs-block-dm of the kernel.
     """
@@ -105,7 +105,7 @@ def mappings(device: str, block: Path = BLOCK) -> list[str]:
 
 
 def find_leftovers(folder: Path) -> list[Leftover]:
-    """Return everything that is left of the build, in the order of its removal."""
+    """Return the leftovers of the build, in the order in which they must be removed."""
     result = []
     for pid, name in processes(folder).items():
         result.append(Leftover(f"process {pid} ({name})", "end", "ended", "still runs"))
@@ -145,13 +145,13 @@ def unmount(folder: Path, keep: Container[str] = ()) -> None:
 
 
 def _try(program: str, *arguments: str) -> None:
-    """Run a program; where it fails the resource is still there and reported later."""
+    """Run a program; if it fails, the remaining resource is reported later."""
     with contextlib.suppress(ProgramFailed, ProgramMissing):
         programs.run(program, *arguments)
 
 
 def release(folder: Path) -> None:
-    """End, unmount and detach what a build left, and delete its nodes in /dev."""
+    """End the processes of a build, detach its devices, delete its nodes in /dev."""
     end_processes(folder, SERVERS)
     unmount(folder)
     deadline = time.monotonic() + BUSY
@@ -173,9 +173,9 @@ def release(folder: Path) -> None:
 
 
 def undo(folder: Path, inode: int | None = None) -> list[Leftover]:
-    """Release the leftovers of a build, delete the folder of its run; return what remains.
+    """Release the leftovers of a build and delete the folder of its run; return any that remain.
 
-    With ``inode`` the folder is only deleted if it has that inode.
+    With ``inode``, the folder is deleted only if it has that inode.
     """
     release(folder)
     if all(leftover.verb == "delete" for leftover in find_leftovers(folder)):  # not in use

@@ -27,7 +27,7 @@ BY_FILESYSTEM = {
     "swap": {"mkswap": "util-linux"},
 }
 MIN_SPACE = 1 << 30  # bytes; a minimal Debian with a kernel peaks above this
-MAX_NAME = 255  # bytes of the name of a file
+MAX_NAME = 255  # maximum bytes of a file name
 
 
 def problems(info: Any, tasks: set[Any], manifest: Path) -> Iterator[str]:
@@ -43,7 +43,7 @@ def _missing_programs(info: Any, tasks: set[Any]) -> Iterator[str]:
     """Yield the programs that the tasks need and that are not installed."""
     from bootstrapvz.common.tasks import host
 
-    # tasks that add programs; those that change what others added come last
+    # tasks that add programs; tasks that change the additions of others come last
     adding = [task for task in tasks if host.CheckExternalCommands in task.successors]
     for task in sorted(adding, key=lambda task: len(task.predecessors)):
         task.run(info)
@@ -57,7 +57,7 @@ def _missing_programs(info: Any, tasks: set[Any]) -> Iterator[str]:
 
 
 def _release(info: Any) -> Iterator[str]:
-    """Yield that debootstrap has no script for the release."""
+    """Yield a problem if debootstrap has no script for the release."""
     release = info.manifest.system["release"]
     if DEBOOTSTRAP_SCRIPTS.is_dir() and not (DEBOOTSTRAP_SCRIPTS / release).exists():
         yield (
@@ -67,7 +67,7 @@ def _release(info: Any) -> Iterator[str]:
 
 
 def _destination(info: Any, tasks: set[Any]) -> Iterator[str]:
-    """Yield why the image cannot have its name."""
+    """Yield the reasons why the image cannot have its name."""
     from bootstrapvz.common.tasks import image
 
     from ..plugin.tasks import move
@@ -100,9 +100,9 @@ def _bad_name(name: str, file_name: str) -> str | None:
 def unsafe_workspace(folder: Path, manifest: Path) -> str | None:
     """Return why other users could interfere with a build in ``folder``; None if they cannot.
 
-    Whoever can write there can replace the folder of the run, and root would write elsewhere. The
-    owner of the manifest is trusted: its commands are run as root. Of a folder that does not exist
-    yet the parents are examined.
+    A user who can write there can replace the folder of the run, and root would write elsewhere.
+    The owner of the manifest is trusted: its commands are run as root. If the folder does not exist
+    yet, its parents are examined.
     """
     while not folder.exists():
         folder = folder.parent
@@ -111,8 +111,8 @@ def unsafe_workspace(folder: Path, manifest: Path) -> str | None:
 
 
 def _workspace(info: Any, manifest: Path) -> Iterator[str]:
-    """Yield why the workspace is unsafe, cannot be written, or cannot hold the image."""
-    if os.path.lexists(info.workspace):  # of this build alone: removed whole when it fails
+    """Yield the reasons why the workspace is unsafe, not writable, or cannot hold the image."""
+    if os.path.lexists(info.workspace):  # used by this build only, and removed when it fails
         yield f"{info.workspace}: already exists (run the build again)"
     folder = Path(info.manifest.bootstrapper["workspace"])
     if reason := unsafe_workspace(folder, manifest):

@@ -1,7 +1,7 @@
 """The record of a build, by which a killed build is recognised.
 
 ``WORKSPACE/.RUN.bvz-sparse`` lies beside the folder RUN of the build. It is created before anything
-else and deleted last. The build holds it locked, flock(2), while it lives.
+else and deleted last. The build keeps it locked by flock(2) while it runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Running(Exception):
 
 
 class Invalid(Exception):
-    """No build of this workspace made the record or its folder; the text says why."""
+    """The record or its folder was not made by a build in this workspace; the text says why."""
 
 
 def path_of(folder: Path) -> Path:
@@ -37,7 +37,7 @@ def path_of(folder: Path) -> Path:
 
 
 def _elsewhere(folder: Path) -> list[Path]:
-    """Return the folders outside its own that a build makes where they are missing."""
+    """Return the folders outside its own that a build creates if they are missing."""
     return [LINKS, LINKS.parent, folder.parent, *folder.parent.parents]
 
 
@@ -45,7 +45,8 @@ def _elsewhere(folder: Path) -> list[Path]:
 class Record:
     """The record of the build with the ``folder`` RUN.
 
-    ``new``: folders elsewhere that it makes; ``inode``: that of its own folder, once it exists.
+    ``new``: folders that it creates elsewhere; ``inode``: the inode of its own folder, once it
+    exists.
     """
 
     folder: Path
@@ -67,7 +68,7 @@ class Record:
             if is_at(fd, path):
                 self._fd = fd
             else:
-                os.close(fd)  # taken for a dead build's before it was locked
+                os.close(fd)  # removed as the record of a dead build before it was locked
         content = {"version": VERSION, "folder": str(self.folder), "new": self.new}
         os.write(self._fd, json.dumps(content).encode())
 
@@ -94,7 +95,7 @@ class Record:
         return deleted
 
     def close(self) -> None:
-        """Release the lock: from now on the build is taken for dead."""
+        """Release the lock: from now on the build counts as dead."""
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
@@ -135,7 +136,7 @@ def _parse(text: bytes, folder: Path) -> tuple[list[str], int | None]:
     :raises Invalid: it is not such a record
     """
     if not text:
-        return [], None  # the build was killed before it made anything
+        return [], None  # the build was killed before it created anything
     first, _, second = text.partition(b"\n")
     try:
         content = json.loads(first)
@@ -150,15 +151,15 @@ def _parse(text: bytes, folder: Path) -> tuple[list[str], int | None]:
         raise Invalid("names folders that no build makes")
     try:
         inode = int(json.loads(second)["inode"])
-    except (ValueError, TypeError, LookupError):  # killed before it was written, or meanwhile
+    except (ValueError, TypeError, LookupError):  # killed before or while it was written
         inode = None
     return new, inode
 
 
 def _check_folder(folder: Path, inode: int | None) -> None:
-    """Check that the build made ``folder``, if it exists: nobody else's is to be removed.
+    """Check that ``folder``, if it exists, was made by the build, so that no other is removed.
 
-    :raises Invalid: it did not, or cannot be known to
+    :raises Invalid: it was not, or that cannot be determined
     """
     try:
         status = os.lstat(folder)

@@ -1,4 +1,4 @@
-"""Undo a build that failed: its completed tasks, and what the failed one left half done."""
+"""Undo a failed build: its completed tasks, and the partial work of the failed one."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def roll_back(info: Any, completed: list[Any], record: Record) -> None:
     for leftover in remaining:
         log.error("%s", leftover.failure())
     if remaining:
-        log.error("bvz-sparse clean %s tries again", shlex.quote(str(workspace.parent)))
+        log.error("to try again: bvz-sparse clean %s", shlex.quote(str(workspace.parent)))
     else:
         record.delete()
 
 
 def _counter_task(completed: list[Any]) -> Callable[[set[Any], Any, Any], None]:
-    """Return bootstrap-vz's rule: a completed task is undone, once."""
+    """Return bootstrap-vz's rule: each completed task is undone once."""
 
     def counter_task(taskset: set[Any], task: Any, counter: Any) -> None:
         if task in completed and counter not in completed:
@@ -64,7 +64,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def is_full(folder: str) -> bool:
-    """Return whether the filesystem is full: inside the image that looks like any I/O error."""
+    """Return whether the filesystem is full, which inside the image looks like any I/O error."""
     try:
         status = os.statvfs(folder)
     except OSError:

@@ -83,7 +83,7 @@ def build(options: Options) -> None:
 
 def _prepare_environment() -> None:
     os.environ["PATH"] = programs.search_path()
-    # output of programs is parsed, and the image may not have the host's locale
+    # program output is parsed, and the host's locale may be missing from the image
     os.environ["LC_ALL"] = "C.UTF-8"
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
 
@@ -170,7 +170,7 @@ def _duration(seconds: float) -> str:
 
 
 def _prepare(manifest: Any, options: Options) -> tuple[Any, set[Any]]:
-    """Return bootstrap-vz's information on the build and its tasks, once everything is there.
+    """Return bootstrap-vz's information on the build and its tasks, after the preflight.
 
     :raises BuildError: the preflight found problems
     """
@@ -189,7 +189,7 @@ def _prepare(manifest: Any, options: Options) -> tuple[Any, set[Any]]:
 
 
 def _run(info: Any, tasks: set[Any], options: Options) -> None:
-    """Do what ``bootstrapvz.base.main.run`` does, with a rollback that leaves nothing behind.
+    """Run the tasks as ``bootstrapvz.base.main.run`` does, but with a complete rollback.
 
     :raises BuildError: the disk is full, or there can be no mount namespace
     """
@@ -225,7 +225,7 @@ def _run(info: Any, tasks: set[Any], options: Options) -> None:
 
 @contextlib.contextmanager
 def _surroundings(folder: str) -> Iterator[None]:
-    """Give the build mounts of its own, a mark for its programs, and a umask.
+    """Give the build its own mounts, a mark for its programs, and a umask.
 
     :raises BuildError: there can be no mount namespace
     """
@@ -247,7 +247,7 @@ def _surroundings(folder: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _noting_the_folder(record: Record) -> Iterator[None]:
-    """Let the task that makes the folder of the run record it, so that it is known again."""
+    """Make the task that creates the folder of the run record it, so that it can be recognised."""
     from bootstrapvz.common.tasks.workspace import CreateWorkspace
 
     original = CreateWorkspace.run
@@ -264,13 +264,13 @@ def _noting_the_folder(record: Record) -> Iterator[None]:
 
 
 def _pause(info: Any) -> None:
-    """Wait for Enter; the mounts of the build are seen in its namespace only."""
-    log.error("look into it: nsenter --mount --target %d, %s", os.getpid(), info.workspace)
+    """Wait for Enter; the mounts of the build are visible only in its namespace."""
+    log.error("to inspect %s: nsenter --mount --target %d", info.workspace, os.getpid())
     with contextlib.suppress(EOFError):  # stdin is closed
         input("Press Enter to commence rollback")
 
 
 def _kept(info: Any) -> str:
-    """Return the line that names the image that a later failure left."""
+    """Return the line that names the image kept after a later failure."""
     state = getattr(info, "_bootstrapvz_sparse", {}).get("state")
     return f"\n{state.kept}" if state and state.kept else ""

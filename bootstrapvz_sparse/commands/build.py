@@ -30,10 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--log",
         default="/var/log/bootstrap-vz",
         metavar="FOLDER",
-        help="write a log file into FOLDER (default: %(default)s), - for none",
+        help="write a log file into FOLDER, or none with - (default: %(default)s)",
     )
-    parser.add_argument("--debug", action="store_true", help="show everything that is logged")
-    parser.add_argument("--dry-run", action="store_true", help="list the tasks; run none")
+    parser.add_argument("--debug", action="store_true", help="print all log messages")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list the tasks without running them"
+    )
     parser.add_argument(
         "--pause-on-error",
         action="store_true",
@@ -49,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--partition-mapper",
         choices=builder.MAPPERS,
         default="auto",
-        help="how to map the partitions of the volume: by kpartx, which needs device-mapper, or "
-        "with one loop device each (default: %(default)s: kpartx where it works)",
+        help="how to map the partitions of the volume: with kpartx, which needs device-mapper, or "
+        "with one loop device each (default: %(default)s: kpartx if it works)",
     )
 
 

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="?",
         metavar="IMAGE",
-        help="raw image to compare the tarball with",
+        help="raw image to compare with the tarball",
     )
     add_debug(parser)
 

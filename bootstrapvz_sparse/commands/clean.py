@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "workspace",
         type=Path,
         metavar="WORKSPACE",
-        help="folder in which images are built (bootstrapper.workspace of the manifest)",
+        help="folder where images are built (bootstrapper.workspace in the manifest)",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be removed; remove nothing"
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Remove the leftovers of killed builds, a line for each; return the exit code."""
+    """Remove the leftovers of killed builds and print a line for each; return the exit code."""
     options = Options(**vars(arguments))
     if os.geteuid() != 0:
         print_error(f"{printable(str(options.workspace))}: cleaning needs root")

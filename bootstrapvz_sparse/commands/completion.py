@@ -1,6 +1,6 @@
 """Completion scripts, which shtab writes from the parser.
 
-shtab need not be installed for anything else.
+Nothing else needs shtab.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ def add_debug(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--debug",
         action="store_true",
-        help="show on stderr the programs that are run, and a traceback with each error",
+        help="print external programs, and a traceback for each error, on stderr",
     )
 
 

@@ -37,7 +37,7 @@ class Options(NamedTuple):
 
     @property
     def picture_on_stdout(self) -> bool:
-        """Return True if a picture is printed in place of the text."""
+        """Return True if a picture is printed instead of the text."""
         return STANDARD_OUTPUT in (self.svg, self.html)
 
 

@@ -30,10 +30,10 @@ def each(
     changes: bool = False,
     debug: bool,
 ) -> int:
-    """Do ``work`` on every image, whether others fail or not, and print the results.
+    """Do ``work`` on every image, even if others fail, and print the results.
 
-    ``as_json``: print one JSON document, in place of a text each. ``changes``: the work is the
-    purpose, and goes on where its results cannot be printed. Return the exit code.
+    ``as_json``: print one JSON document instead of one text for each image. ``changes``: the work
+    has effects, so it continues even if its results cannot be printed. Return the exit code.
 
     :raises OutputFailed: standard output cannot be written
     """
@@ -66,10 +66,10 @@ def _work_on(path: Path, work: Callable[[Path], T]) -> T:
 
 @contextlib.contextmanager
 def progress(path: Path, *, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield a function that shows on a terminal the share of ``path`` that was read.
+    """Yield a function that shows the progress of reading ``path`` on a terminal.
 
-    It is called with the bytes that were read and that will be; the first second shows nothing.
-    None where stderr is not a terminal, or ``quiet``.
+    It is called with the bytes read so far and the bytes to read in total; nothing is shown during
+    the first second. Yield None if stderr is not a terminal, or if ``quiet``.
     """
     if quiet or not on_terminal(sys.stderr):
         yield None
@@ -77,7 +77,7 @@ def progress(path: Path, *, quiet: bool = False) -> Iterator[Callable[[int, int]
     next_time, shown = time.monotonic() + PATIENCE, False
 
     def write(text: str) -> None:
-        with contextlib.suppress(OSError):  # a terminal that is gone does not end the work
+        with contextlib.suppress(OSError):  # a lost terminal does not end the work
             print(text, end="", file=sys.stderr, flush=True)
 
     def show(done: int, expected: int) -> None:

@@ -15,7 +15,7 @@ STANDARD_OUTPUT = Path("-")
 
 
 def add_pictures(parser: argparse.ArgumentParser, *, svg: str, html: str) -> None:
-    """Add both options; ``svg`` and ``html`` are the objects that each draws."""
+    """Add both options; ``svg`` and ``html`` name the subject of each for the help text."""
     for option, drawn, form in (("--svg", svg, "SVG"), ("--html", html, "one HTML page")):
         parser.add_argument(
             option,

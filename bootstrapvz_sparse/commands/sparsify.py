@@ -40,37 +40,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=["auto", *METHODS],
         default="auto",
-        help="how to turn zeros into holes; none: only free what --reclaim names "
+        help="how to turn zeros into holes; none: only free unused blocks, see --reclaim "
         "(default: %(default)s)",
     )
     parser.add_argument(
         "--reclaim",
         choices=RECLAIM,
         default=RECLAIM[0],
-        help="how to free unused blocks: from filesystem metadata (auto is the same), by kernel "
-        "discard (FITRIM, needs root), or not at all, as for an image with a hash tree in another "
-        "file, which cannot be seen (default: %(default)s)",
+        help="how to free unused blocks: auto and metadata use the filesystem's metadata, discard "
+        "lets the kernel discard them (FITRIM, needs root), none keeps them, which is required for "
+        "an image with a hash tree in another file (default: %(default)s)",
     )
     parser.add_argument(
         "--min-hole",
         type=_size,
         default=0,
         metavar="SIZE",
-        help="skip holes shorter than SIZE (e.g. 64KiB): fewer extents, slightly more space",
+        help="skip holes shorter than SIZE (e.g. 64KiB): fewer extents, but slightly more space",
     )
     parser.add_argument(
         "--command",
         type=shlex.split,
         default=(),
         metavar="COMMAND",
-        help="program of --method command, with arguments; a path of the open image is added",
+        help="program for --method command, with arguments; a path of the open image is appended",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan; change nothing")
     parser.add_argument(
         "--verify", action="store_true", help="prove afterwards that no byte in use has changed"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--quiet", action="store_true", help="print only errors")
     add_debug(parser)
 
 
@@ -82,7 +82,7 @@ def _size(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Sparsify each image, and print a report each; return the exit code."""
+    """Sparsify each image and print a report for each; return the exit code."""
     options = Options(**vars(arguments))
 
     def work(path: Path) -> Report:

@@ -21,11 +21,11 @@ DEFAULT_COLUMNS = 80
 
 
 class CommandFailed(SparseError):
-    """An error with a text that begins with the file that it is about."""
+    """An error whose text begins with the file concerned."""
 
 
 def guard() -> None:
-    """Open closed standard streams, so that no file gets the number of one."""
+    """Open closed standard streams, so that no other file gets their descriptors."""
     for fd in range(3):
         try:
             os.fstat(fd)
@@ -61,9 +61,9 @@ def print_message(text: str) -> None:
 
 @contextlib.contextmanager
 def about(subject: Path) -> Iterator[None]:
-    """Let the text of an error in the body begin with the file that it is about.
+    """Prefix errors raised in the body with the file concerned.
 
-    :raises CommandFailed: in place of the error
+    :raises CommandFailed: instead of the error
     """
     try:
         yield
@@ -78,7 +78,7 @@ def about(subject: Path) -> Iterator[None]:
 
 
 def attempt(work: Callable[[], T], *, debug: bool = False) -> T | None:
-    """Return the result of ``work``; where it fails, print the error and return None.
+    """Return the result of ``work``; if it fails, print the error and return None.
 
     ``debug`` prints a traceback before the error.
     """

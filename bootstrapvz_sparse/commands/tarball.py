@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--compressor",
         choices=COMPRESSORS,
         default="auto",
-        help="program that compresses (default: %(default)s: pigz, or gzip if that is missing)",
+        help="compression program (default: %(default)s: pigz, or gzip if pigz is missing)",
     )
     parser.add_argument(
         "--level",

@@ -1,4 +1,4 @@
-"""The engine: raw images made sparse. It needs the standard library only.
+"""The engine, which makes raw images sparse. It needs only the standard library.
 
 The public API is the names below; they follow semantic versioning. ``docs/library.md`` has an
 example.

@@ -1,4 +1,4 @@
-"""Open an image: only a regular file that no one else uses is changed.
+"""Open an image, which must be a regular file that no other program uses if it is changed.
 
 The image is the open file. Its path is looked up once; from then on programs get the descriptor,
 and other users of the file are found by device and inode.
@@ -38,9 +38,9 @@ class Image:
     """An open image.
 
     ``path``: its path without symbolic links; ``name``: the path as the user wrote it; ``size``:
-    bytes; ``status``: as it was when it was opened; ``layered``: it is a copy of a file in a lower
+    bytes; ``status``: its status when opened; ``layered``: it is a copy of a file in a lower
     layer of overlayfs, which keeps its blocks; ``notes``: remarks for the user; ``folder``: a path
-    that leads to its folder while it is open to be written, whatever its names become.
+    to its folder that stays valid if it is renamed, while the image is open for writing.
     """
 
     folder: Path | None = None
@@ -56,12 +56,12 @@ class Image:
 
     @property
     def map(self) -> FileMap:
-        """The bytes of the whole image."""
+        """The whole image as a map."""
         return FileMap(self.fd, self.size)
 
     @property
     def times(self) -> tuple[int, int]:
-        """Nanoseconds of the last access and modification before the image was opened."""
+        """The access and modification times before the image was opened, in nanoseconds."""
         return self.status.st_atime_ns, self.status.st_mtime_ns
 
     def watch(self) -> None:
@@ -76,7 +76,7 @@ class Image:
 
 @contextmanager
 def opened(path: Path, *, write: bool = True) -> Iterator[Image]:
-    """Open the image at ``path``; to write, only if no one else uses it.
+    """Open the image at ``path``; for writing, only if no other program uses it.
 
     :raises InvalidImage: it is not a regular file, is empty, or may not be opened
     :raises ImageInUse: it is attached, mounted, or locked by another program
@@ -142,7 +142,7 @@ def _require_regular(path: Path, status: os.stat_result) -> None:
 
 
 def _reopen(place: int, path: Path, write: bool) -> int:
-    """Open the file of an O_PATH descriptor: the very file that was judged."""
+    """Open the file of an O_PATH descriptor: exactly the file that was examined."""
     try:
         flags = os.O_RDWR if write else os.O_RDONLY
         return os.open(f"/proc/self/fd/{place}", flags | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -170,7 +170,7 @@ _WHOLE_FILE = (os.SEEK_SET, 0, 0, 0)  # whence, start, length, process
 
 
 def _lock(image: Image) -> None:
-    """Take both kinds of lock: flock(2), and the fcntl(2) lock that QEMU takes, too."""
+    """Take both kinds of lock: flock(2), and the fcntl(2) lock that QEMU uses."""
     try:
         fcntl.flock(image.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         fcntl.fcntl(image.fd, F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, *_WHOLE_FILE))

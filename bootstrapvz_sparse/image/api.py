@@ -31,10 +31,11 @@ from .verify import Proof
 class Report(NamedTuple):
     """The result of making an image sparse; sizes in bytes.
 
-    ``method``: "" after a dry run; ``after`` is then what would be left. ``freed``: what the disk
-    gained of that; less where other files share blocks, or a layer of overlayfs keeps the image.
-    ``gained``: how much more space the build filesystem has free, which other programs change,
-    too. ``plan``: the details. ``verified``: proofs, in words. ``notes``: what was left alone.
+    ``method``: "" after a dry run; ``after`` is then the forecast. ``freed``: the disk space
+    gained; less than ``before - after`` if other files share blocks or a lower layer of overlayfs
+    keeps the image. ``gained``: the change in free space of the build filesystem, which other
+    programs affect, too. ``plan``: the details. ``verified``: the proofs, as text. ``notes``:
+    everything that was left alone.
     """
 
     path: Path
@@ -60,7 +61,7 @@ class Report(NamedTuple):
 
 
 def plan(path: Path, *, reclaim: str = "auto", progress: Progress | None = None) -> Plan:
-    """Find out what can be freed in the image at ``path``; nothing is changed.
+    """Determine the space that can be freed in the image at ``path``; change nothing.
 
     ``reclaim`` is one of :data:`.reclaim.RECLAIM`.
 
@@ -88,7 +89,7 @@ def apply(
     verify: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Free what ``planned`` names, in the image that it was made of.
+    """Free the blocks named by ``planned``, in the image it was made from.
 
     :raises ImageInUse: the image was changed or replaced since then
     :raises SparseError, OSError: as :func:`sparsify`
@@ -118,10 +119,10 @@ def sparsify(
 ) -> Report:
     """Free every block of the image at ``path`` that needs no disk space.
 
-    These are the free blocks of its filesystems, as far as ``reclaim`` goes; blocks that hold only
+    These are the free blocks of its filesystems, depending on ``reclaim``; blocks that hold only
     zeros; and blocks that were allocated without ever being written. ``method`` is one of
     :data:`.methods.METHODS` or ``auto``. Holes of fewer than ``min_hole`` bytes are not punched.
-    ``verify`` proves that no byte in use changed. ``dry_run`` makes the plan only.
+    ``verify`` proves that no byte in use has changed. ``dry_run`` only makes the plan.
 
     It can be interrupted at any point: each step leaves a valid image.
 
@@ -129,7 +130,7 @@ def sparsify(
     :raises ImageInUse: another program uses the image
     :raises Unsupported: the method cannot be used, or no method can make files sparse there
     :raises ProgramMissing, ProgramFailed: an external program
-    :raises VerificationFailed: something changed
+    :raises VerificationFailed: a byte in use or the verdict of a checker changed
     :raises OSError: the image cannot be read or written
     """
     if dry_run:
@@ -162,7 +163,7 @@ def _dry_run(path: Path, reclaim: str, progress: Progress | None) -> Report:
 
 
 class _Work(NamedTuple):
-    """An open image, and how it is to be made sparse."""
+    """An open image, and the options for making it sparse."""
 
     image: Image
     method: str
@@ -173,7 +174,7 @@ class _Work(NamedTuple):
     progress: Progress | None
 
     def apply(self, surveyed: Survey) -> Report:
-        """Free what ``surveyed`` names, and prove it where that is asked for."""
+        """Free the blocks named by ``surveyed``, and verify the result if asked to."""
         started = time.perf_counter()
         image = self.image
         before, room = allocated(os.fstat(image.fd)), _room(image)

@@ -10,7 +10,7 @@ from ..util import programs
 
 NOT_FOUND, AMBIVALENT = 2, 8  # exit codes
 SECTOR = 512
-TINY = 1440 * 1024  # up to here libblkid stops at the first filesystem, as on a floppy disk
+TINY = 1440 * 1024  # up to this size libblkid stops at the first filesystem, as on a floppy disk
 
 
 class Signature(NamedTuple):
@@ -33,8 +33,8 @@ UNKNOWN = Signature()
 def signature(fd: int, start: int, end: int) -> Signature:
     """Return the signatures between the bytes ``start`` and ``end`` of the open file.
 
-    libblkid has to know the true size: many signatures lie at the end, and it skips each type that
-    needs more room than there is.
+    libblkid must know the true size: many signatures lie at the end, and it skips types that need
+    more space than there is.
 
     :raises ProgramMissing: blkid or wipefs is not installed
     :raises ProgramFailed: wipefs cannot read the file
@@ -67,8 +67,8 @@ def _beside_table(fd: int) -> str:
 def _dos_table(fd: int, start: int) -> str:
     """Return ``dos`` or ``PMBR`` if the boot sector of a filesystem is a partition table, too.
 
-    libblkid sees none in the boot sectors of FAT and NTFS, and an empty one in that of exFAT. The
-    kernel looks at the entries: Linux, block/partitions/msdos.c.
+    libblkid reports none in the boot sectors of FAT and NTFS, and an empty one in that of exFAT.
+    The kernel looks at the entries: Linux, block/partitions/msdos.c.
     """
     raw = os.pread(fd, SECTOR, start)
     entries = [raw[i : i + 16] for i in range(446, 510, 16)]
@@ -79,7 +79,7 @@ def _dos_table(fd: int, start: int) -> str:
 
 
 def _probe(fd: int, start: int, end: int, *, without: str = "") -> Signature:
-    """Run blkid on the range; the type ``without`` is not looked for."""
+    """Run blkid on the range, without looking for the type ``without``."""
     done = programs.run(
         "blkid",
         *("--probe", "--output", "export", "--offset", str(start), "--size", str(end - start)),

@@ -20,14 +20,14 @@ CANNOT_START = (126, 127)  # exit statuses of shells and of the dynamic linker
 
 
 class Checker(NamedTuple):
-    """The checker of a filesystem, and how to understand its output.
+    """A filesystem's checker, with the rules for interpreting its output.
 
-    ``command``: ``@`` stands for the path of the filesystem. ``progress`` matches the beginnings
-    of lines that report no damage; ``damage`` those of lines that do so even where the exit status
+    ``command``: ``@`` stands for the path of the filesystem. ``progress`` matches the beginnings of
+    lines that report no damage; ``damage`` matches lines that report damage even if the exit status
     is 0, with our text for each, or "". ``clean`` matches the output for every clean filesystem.
-    ``unclean`` reads signs that the program tolerates. ``offset`` follows the path of an image to
-    say where the filesystem begins, if the program knows that. ``retry``: a text of the output,
-    and the options to run the program again with.
+    ``unclean`` finds signs of damage that the program tolerates. ``offset`` is appended to the path
+    of an image to give the start of the filesystem, if the program supports that. ``retry``: a text
+    in the output, and the options for a second run.
     """
 
     command: tuple[str, ...]
@@ -40,9 +40,9 @@ class Checker(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The result of a check: ``complaint`` is one line, None where the filesystem is clean.
+    """The result of a check: ``complaint`` is one line, None if the filesystem is clean.
 
-    ``findings`` are all lines that report damage. Two verdicts are equal where both are.
+    ``findings`` are all lines that report damage. Verdicts are compared by both.
     """
 
     complaint: str | None
@@ -100,20 +100,20 @@ CHECKERS = {
     ),
 }
 
-# Differs from run to run: where the filesystem was shown, and addresses in the program.
+# Differs from run to run: the path of the filesystem, and addresses in the program.
 _PATH = re.compile(r"/proc/self/fd/\d+(\?offset=\d+)?|/dev/loop\d+|/\S*/bvz-sparse\.\w+/filesystem")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+(?=,)")
 _ANSWER = re.compile(r"\s+[A-Z][\w ]*( \(y/N\))?\? no?$")  # to a question that -n answers
 
 
 def check(where: Map, kind: str, fd: int) -> Verdict:
-    """Let the checker of a ``kind`` of filesystem, as blkid(8) names it, look at the map.
+    """Run the checker for a ``kind`` of filesystem, as blkid(8) names it, on the map.
 
-    ``fd`` is the image that the map leads to. Nothing is written. A checker that cannot run is no
-    agreement: see :data:`NO_VERDICT`.
+    ``fd`` is the image behind the map. Nothing is written. A checker that cannot run does not count
+    as agreement: see :data:`NO_VERDICT`.
 
     :raises ProgramMissing: the checker is not installed
-    :raises CheckUnavailable: none is known, or it cannot be shown the filesystem
+    :raises CheckUnavailable: no checker is known, or the filesystem cannot be shown to it
     :raises OSError: the image cannot be read
     """
     checker = CHECKERS.get(kind)
@@ -137,7 +137,7 @@ def check(where: Map, kind: str, fd: int) -> Verdict:
 
 
 def judge(checker: Checker, result: subprocess.CompletedProcess[str]) -> Verdict:
-    """Return the verdict that the output of ``checker`` amounts to."""
+    """Return the verdict expressed by the output of ``checker``."""
     lines = (result.stdout + result.stderr).splitlines()
     damage = [
         text or _plain(line)

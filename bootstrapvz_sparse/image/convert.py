@@ -1,4 +1,4 @@
-"""Rewrite images in QEMU's own formats (vdi, vmdk, qcow2) without what needs no space."""
+"""Rewrite images in QEMU's own formats (vdi, vmdk, qcow2) without unused blocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .replace import replace_image
 
 
 class Converted(NamedTuple):
-    """The result of a conversion: bytes allocated before and after, proofs and notes in words."""
+    """The result of a conversion: bytes allocated before and after, proofs and notes as text."""
 
     before: int
     after: int
@@ -28,11 +28,11 @@ class Converted(NamedTuple):
 
 
 def convert(path: Path, format: str, *, reclaim: str = "auto", verify: bool = True) -> Converted:
-    """Rewrite the image at ``path`` in the same ``format``, without what needs no space.
+    """Rewrite the image at ``path`` in the same ``format``, without unused blocks.
 
     Its disk is unpacked into a raw file beside it, made sparse as any raw image is, and packed
-    again by ``qemu-img convert``, which leaves out what reads as zeros. ``verify`` proves the raw
-    file as :func:`.api.sparsify` does, and that the new image holds the same.
+    again by ``qemu-img convert``, which omits zeros. ``verify`` verifies the raw file as
+    :func:`.api.sparsify` does, and compares the new image with it.
 
     :raises SparseError, OSError: as :func:`.api.sparsify`; the image stays as it is
     """

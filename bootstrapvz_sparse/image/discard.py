@@ -1,7 +1,7 @@
 """Let the kernel discard the free blocks of a filesystem in an image (FITRIM). Needs root.
 
-Nothing is mounted anywhere: the mount has no mount point and ends with its descriptor, as does the
-loop device. Sources: fsopen(2), fsmount(2), ``linux/mount.h``, ``linux/fs.h``.
+The mount has no mount point and, like the loop device, ends with its descriptor. Sources:
+fsopen(2), fsmount(2), ``linux/mount.h``, ``linux/fs.h``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def trim(point: str | os.PathLike[str]) -> None:
 
 
 def discard(image: Image, partition: Partition) -> None:
-    """Let the kernel punch the free blocks of the partition; it writes to the metadata, too.
+    """Let the kernel punch the free blocks of the partition; mounting also writes to the metadata.
 
     :raises Unsupported: not root, the filesystem is not clean, or the kernel cannot mount it
     :raises ProgramMissing, CheckUnavailable: its checker cannot be run

@@ -31,7 +31,7 @@ def union(*sets: Iterable[Range]) -> Ranges:
 def intersection(first: Iterable[Range], second: Iterable[Range]) -> Ranges:
     """Return the bytes that are in both sets.
 
-    An unchanged range is the same object as before: a million new ones would take 120 MiB.
+    Unchanged ranges are returned as the same objects: a million new ones would take 120 MiB.
     """
     common: Ranges = []
     others = iter(second)

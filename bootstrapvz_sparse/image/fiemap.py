@@ -21,7 +21,7 @@ FIEMAP_EXTENT_SHARED = 0x2000
 _HEADER = struct.Struct("=QQLLLL")  # start, length, flags, mapped extents, their count, reserved
 _EXTENT = struct.Struct("=QQQ16xL12x")  # logical, physical, length, flags
 _BATCH = 1024
-LARGEST_FILE = (1 << 63) - 1  # blocks behind the end of the file count, too
+LARGEST_FILE = (1 << 63) - 1  # blocks beyond the end of the file count, too
 _NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EINVAL, errno.EBADR)
 
 
@@ -29,8 +29,8 @@ class Extents(NamedTuple):
     """The special extents of a file.
 
     ``unwritten``: byte ranges that are allocated but were never written, so they read as zeros;
-    ``shared``: byte ranges in blocks that other files have, too; ``beyond``: bytes allocated
-    behind the end of the file.
+    ``shared``: byte ranges in blocks shared with other files; ``beyond``: bytes allocated beyond
+    the end of the file.
     """
 
     unwritten: Ranges
@@ -39,7 +39,7 @@ class Extents(NamedTuple):
 
 
 def first_block(fd: int) -> int | None:
-    """Return the place of the file's first extent on the disk, in bytes; None if unknown."""
+    """Return the position of the file's first extent on the disk, in bytes; None if unknown."""
     buffer = bytearray(_HEADER.size + _EXTENT.size)
     _HEADER.pack_into(buffer, 0, 0, LARGEST_FILE, 0, 0, 1, 0)
     try:

@@ -1,6 +1,6 @@
-"""Files that hold a disk, or much else, in another format than its plain bytes.
+"""Files that hold a disk, or other data, in a format other than raw.
 
-Each is known by its magic, and refused with the command that makes a raw disk of it.
+Each format is recognised by its magic and refused with the command that converts it to raw.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import NamedTuple
 from ..util.errors import InvalidImage
 from .view import Map
 
-HEAD = 512  # bytes, in which most magics are
+HEAD = 512  # bytes that contain most magics
 TRAILER = 512
 SUFFIXES = {".gz", ".xz", ".zst", ".bz2", ".lz4", ".lzma", ".lz", ".lzo", ".Z"}
 
 
 class Format(NamedTuple):
-    """A format: ``magic`` at byte ``offset``, counted from the end where that is negative.
+    """A format: ``magic`` at byte ``offset``, counted from the end if negative.
 
-    ``remedy`` has ``{file}``, and ``{raw}`` for a name without the suffix of the format.
+    ``remedy`` may contain ``{file}``, and ``{raw}`` for the name of the converted file.
     """
 
     magic: bytes
@@ -76,9 +76,9 @@ SKIPPABLE = range(0x184D2A50, 0x184D2A60)  # frames before those of zstd and lz4
 
 
 def foreign_format(where: Map) -> Format | None:
-    """Return the format of a file that is not a raw disk, None where no magic is known.
+    """Return the format of a file that is not a raw disk, None if its magic is unknown.
 
-    A vhd of fixed size is a raw disk, and a footer.
+    A vhd of fixed size counts as a raw disk: it only adds a footer.
 
     :raises OSError: the image cannot be read
     """
@@ -94,12 +94,12 @@ def foreign_format(where: Map) -> Format | None:
 
 
 def _is_disk(head: bytes, format: Format) -> bool:
-    """Return True where a short magic may be boot code above a partition table."""
+    """Return True if a short magic may be boot code before a partition table."""
     return len(format.magic) < 4 and head[510:512] == b"\x55\xaa"
 
 
 def reject_foreign_format(where: Map, path: str | os.PathLike[str]) -> None:
-    """Refuse a file that is not a raw disk but holds one.
+    """Refuse a file that is in a known format other than raw.
 
     :raises InvalidImage: the text names the format and the command that helps
     :raises OSError: the image cannot be read

@@ -40,9 +40,9 @@ class GptPartition(NamedTuple):
 
 
 class GptTable(NamedTuple):
-    """A table with at least one good copy, which the other does not contradict.
+    """A table with at least one good copy that the other does not contradict.
 
-    ``reserved`` are the byte ranges of the two copies and what else is outside the usable sectors.
+    ``reserved`` are the byte ranges outside the usable sectors, including both copies.
     """
 
     sector: int
@@ -61,7 +61,7 @@ class _Header(NamedTuple):
 
 
 def sector_size(where: Map) -> int:
-    """Return the sector size of the disk's GPT in bytes, 0 where there is no GPT.
+    """Return the sector size of the disk's GPT in bytes, 0 if there is no GPT.
 
     The header lies in the second sector.
 
@@ -79,7 +79,7 @@ def sector_size(where: Map) -> int:
 def read_gpt(where: Map) -> GptTable:
     """Read both copies of the GPT.
 
-    :raises UntrustedTable: no copy is good, or they or the MBR do not agree
+    :raises UntrustedTable: no copy is good, or the copies or the MBR do not agree
     :raises OSError: the image cannot be read
     """
     sector = sector_size(where)
@@ -117,7 +117,7 @@ def _copies(where: Map, sector: int) -> tuple[_Header, _Header, int]:
         )
     try:
         backup = _header(where, sector, backup_at, "backup")
-    except UntrustedTable:  # the kernel reads the primary copy alone
+    except UntrustedTable:  # the kernel reads only the primary copy
         entries = -(-len(primary.entries) // sector)
         return primary, primary._replace(entries_at=backup_at - entries), backup_at
     if backup.alternate != 1 or not _agree(primary, backup):
@@ -202,6 +202,6 @@ def _verify_mbr(where: Map, partitions: tuple[GptPartition, ...], sector: int) -
         if kind == PROTECTIVE:
             protective = protective or first == 1
         elif kind and (first * sector, (first + count) * sector) not in places:
-            raise UntrustedTable("the MBR has a partition that the GPT has not")
+            raise UntrustedTable("the MBR has a partition that is not in the GPT")
     if not protective:
         raise UntrustedTable("the protective MBR is missing")

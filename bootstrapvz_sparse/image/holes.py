@@ -1,4 +1,4 @@
-"""Punch holes into files, and find out where that can be done.
+"""Punch holes into files, and find out where this is supported.
 
 Source of the constants and the meaning of errno: fallocate(2), ``linux/falloc.h``,
 ``linux/fs.h``.
@@ -39,7 +39,7 @@ def punch(fd: int, start: int, end: int) -> None:
     """
     mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
     if end == os.fstat(fd).st_size:
-        end += LARGEST_BLOCK  # or the last block would only be zeroed where the file ends within
+        end += LARGEST_BLOCK  # otherwise a partial last block would only be zeroed
     while _fallocate(fd, mode, start, end - start) != 0:
         number = ctypes.get_errno()
         if number == errno.EINTR:
@@ -49,13 +49,13 @@ def punch(fd: int, start: int, end: int) -> None:
         raise OSError(number, f"punching a hole at byte {start}: {os.strerror(number)}")
 
 
-Watch = Callable[[], object]  # raises if the work shall not go on
+Watch = Callable[[], object]  # raises an exception to stop the work
 
 
 def punch_all(fd: int, ranges: Ranges, watch: Watch) -> None:
     """Punch ``ranges``; ``watch`` is called before each.
 
-    :raises Unsupported, OSError: as :func:`punch`; and what ``watch`` raises
+    :raises Unsupported, OSError: as :func:`punch`, and any exception from ``watch``
     """
     for start, end in ranges:
         watch()
@@ -144,9 +144,9 @@ def _nameless_file(folder: Path) -> Iterator[int]:
 def probe(folder: Path) -> Capabilities:
     """Find out the capabilities of ``folder``, by trying them on files without a name.
 
-    The name of a network or FUSE filesystem does not tell: it depends on the one below.
+    The name of a network or FUSE filesystem proves nothing: it depends on the underlying one.
 
-    :raises OSError: nothing can be written there
+    :raises OSError: the folder is not writable
     """
     with _nameless_file(folder) as fd:
         os.ftruncate(fd, 4 * PROBED)
@@ -169,7 +169,7 @@ def probe(folder: Path) -> Capabilities:
 
 
 def probe_file(fd: int) -> Capabilities:
-    """Find out whether holes can be punched into the file ``fd``; this needs no room."""
+    """Find out whether holes can be punched into the file ``fd``; this needs no space."""
     end = os.fstat(fd).st_size
     try:
         punch(fd, end, end + 1)  # nothing is there

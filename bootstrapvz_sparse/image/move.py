@@ -23,10 +23,10 @@ CHUNK_SIZE = 1 << 20
 def move(source: Path, destination: Path, *, verify: bool = True) -> list[str]:
     """Move the image to the path ``destination``; return notes for the user.
 
-    It is renamed, or across filesystems copied: the copy is complete and on disk, and with
-    ``verify`` compared, before it gets its name and the source is deleted.
+    It is renamed, or copied if the filesystems differ: the copy is complete, on disk and, with
+    ``verify``, compared before it is renamed and the source is deleted.
 
-    :raises Unsupported: the destination exists or has no room
+    :raises Unsupported: the destination exists or does not have enough space
     :raises ImageInUse: the source was replaced meanwhile
     :raises ProgramFailed: cp failed
     :raises VerificationFailed: the copy differs
@@ -75,7 +75,7 @@ def _copy_across(fd: int, source: Path, destination: Path, folder: Path, verify:
 def copy(source: Path, destination: Path) -> None:
     """Copy the content of ``source`` by GNU cp; zeros become holes.
 
-    The copy gets its name, in place of a file of that name, once it is complete and on disk.
+    The copy replaces any file of that name once it is complete and on disk.
 
     :raises ProgramFailed: cp failed
     :raises OSError: a file cannot be read or written

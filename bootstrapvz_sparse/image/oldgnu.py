@@ -36,7 +36,7 @@ TYPES = {
 MAP, MORE, REAL_SIZE = slice(386, 482), 482, slice(483, 495)
 # Of each block that goes on with the map.
 FURTHER_MAP, FURTHER_MORE = slice(0, 504), 504
-ENTRY = 12  # bytes of a number in the map: an offset, a length, and so on
+ENTRY = 12  # bytes of a number in the map, for example an offset or a length
 MAX_SEGMENTS = 1 << 22  # of a map: 64 MiB of memory
 
 
@@ -75,9 +75,9 @@ def _read(stream: IO[bytes], length: int) -> bytes:
 
 
 def read_header(stream: IO[bytes]) -> tuple[int, Segments]:
-    """Return the size of the disk, and which ranges of it follow.
+    """Return the size of the disk, and the ranges of it that follow.
 
-    :raises InvalidTarball: Compute Engine does not take the first member
+    :raises InvalidTarball: Compute Engine does not accept the first member
     """
     block = _read(stream, BLOCK)
     if not block.strip(b"\0"):
@@ -159,7 +159,7 @@ def contents(stream: IO[bytes], segments: Segments) -> Iterator[tuple[int, bytes
 def read_end(stream: IO[bytes]) -> None:
     """Read the end of the archive.
 
-    :raises InvalidTarball: there is anything but zeros
+    :raises InvalidTarball: it does not consist of zeros
     """
     marker = _read(stream, 2 * BLOCK)
     while marker:

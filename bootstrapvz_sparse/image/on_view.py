@@ -1,7 +1,7 @@
-"""Run a program on a :class:`.view.Map` as if it were a file of its own, read-only.
+"""Run a program on a :class:`.view.Map` as if it were a separate, read-only file.
 
-Nothing of it remains when the program has ended, or when we are killed: neither a mount that
-others see nor a loop device nor a file.
+No mount that others can see, loop device or file remains when the program ends or this process is
+killed.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run ``program`` on the map ``where`` of the open image ``fd``; ``@`` stands for its path.
 
-    A whole image is not shown: the program reads it itself. Nor is one piece of it where the
-    program finds it by ``offset`` behind the path, with ``{}`` in place of the number of bytes.
+    A whole image needs no view: the program reads it directly. The same is true of a single piece
+    if the program supports ``offset``, which is appended to the path with ``{}`` replaced by the
+    number of bytes.
 
     :raises ProgramMissing: it is not installed
-    :raises CheckUnavailable: no way to show the map works here
+    :raises CheckUnavailable: the map cannot be shown on this machine
     """
     command = [programs.find(program), *arguments]
     pieces = [(start, end - start) for start, end in where.to_image([(0, where.size)])]
@@ -75,7 +76,7 @@ def _run(
 
 
 def _interpreter() -> str:
-    """Return the Python that runs us, or any where its path cannot be used: the rest is ours."""
+    """Return the running Python, or any other if its path cannot be used."""
     if sys.executable and os.access(sys.executable, os.X_OK):
         return sys.executable
     return programs.find("python3")

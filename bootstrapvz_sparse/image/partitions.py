@@ -1,4 +1,4 @@
-"""Read the partition table of an image, and judge how far it can be trusted.
+"""Read the partition table of an image, and decide whether it can be trusted.
 
 A GPT is read by :mod:`.gpt`, an msdos table by sfdisk(8).
 """
@@ -23,15 +23,15 @@ EXTENDED = {"5", "f", "85"}
 PROTECTIVE = "ee"
 MAX_PRIMARY = 4  # in an MBR; the numbers of logical partitions come next
 BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"  # in a GPT
-MAX_LOGICAL = 256  # a chain that refers to itself would have no end
+MAX_LOGICAL = 256  # a chain that refers to itself would never end
 
 
 class Partition(NamedTuple):
     """A partition between two bytes of the image; number 0 is an image without a table.
 
-    ``filesystem`` is the type that blkid(8) reports, "" if it knows none. ``type_code`` is the
-    GUID of its type in a GPT, or the type byte of an MBR in hexadecimal. ``skip_reason`` says why
-    nothing in it may count as free. ``boot_code``: GRUB's own partition, without a filesystem.
+    ``filesystem`` is the type that blkid(8) reports, "" if it knows none. ``type_code`` is the GUID
+    of its type in a GPT, or the type byte of an MBR in hexadecimal. ``skip_reason`` says why none
+    of its blocks count as free. ``boot_code``: GRUB's own partition, without a filesystem.
     """
 
     number: int
@@ -114,9 +114,9 @@ def _dos(fd: int, size: int) -> Table:
         return Table("unknown", skip_reason=f"sfdisk: {programs.last_line(listed.stderr)}")
     try:
         table = json.loads(listed.stdout)["partitiontable"]
-    except ValueError:  # a remark comes before it: on a logical partition of no size, say
+    except ValueError:  # a remark can precede it, for example on an empty logical partition
         return Table("unknown", skip_reason=f"sfdisk: {programs.first_line(listed.stdout)}")
-    if listed.stderr.strip():  # such as what it ignores of a logical partition
+    if listed.stderr.strip():  # such as remarks on ignored fields of a logical partition
         return Table("unknown", skip_reason=f"sfdisk: {programs.first_line(listed.stderr)}")
     entries = table.get("partitions", [])
     # sfdisk leaves out a start that it cannot read
@@ -143,7 +143,7 @@ def _table(
     reserved: list[tuple[int, int]],
     extended: list[tuple[int, int]],
 ) -> Table:
-    """Return the table, with each partition judged by its place and examined."""
+    """Return the table, with each partition's position checked and its content examined."""
     if not partitions and not extended:
         return Table("unknown", skip_reason="the partition table is empty")
     placed = [_placed(each, partitions, reserved, extended, size) for each in partitions]
@@ -184,7 +184,7 @@ def _placed(
     extended: list[tuple[int, int]],
     size: int,
 ) -> Partition:
-    """Return the partition with the reason why its place cannot be trusted, if there is one."""
+    """Return the partition with the reason why its position cannot be trusted, if any."""
 
     def meets(start: int, end: int) -> bool:
         return partition.start < end and start < partition.end

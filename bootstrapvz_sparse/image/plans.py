@@ -1,4 +1,4 @@
-"""The plan for an image: everything that can become holes, and what each byte is."""
+"""The plan for an image: all ranges that can become holes, and the kind of each byte."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Share(NamedTuple):
     """A part of an image: a region, or with ``region`` None everything outside of the regions.
 
     ``kinds``: for each of :data:`KINDS` its ranges; together they cover the part. ``lost``: the
-    ranges of free, journal and swap that no whole block of the build filesystem covers, since the
+    ranges of free, journal and swap that are not whole blocks of the build filesystem, because the
     part starts off the block grid or has smaller blocks: they cannot become holes.
     """
 
@@ -36,10 +36,10 @@ class Share(NamedTuple):
 
 
 class Plan:
-    """A survey, and the zero blocks among the bytes in use: all that can become holes.
+    """A survey, and the zero blocks among the bytes in use: together, all that can become holes.
 
-    ``path``: of the image; ``status``: the image file when it was surveyed; ``scanned``: whether
-    zero blocks were looked for; ``notes``: what is left alone, and why.
+    ``path``: of the image; ``status``: of the image file when it was surveyed; ``scanned``: whether
+    zero blocks were looked for; ``notes``: everything that is left alone, with the reason.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Plan:
 
     @cached_property
     def holes(self) -> Ranges:
-        """The whole blocks that need no space."""
+        """The whole blocks that can become holes."""
         return union(self.survey.freeable, self.zero)
 
     @cached_property
     def gain(self) -> int:
-        """Bytes that are allocated and need not be; blocks that other files share count."""
+        """Bytes that are allocated unnecessarily, including blocks shared with other files."""
         survey, unwritten = self.survey, self.survey.allocation.unwritten
         written = total(intersection(survey.data, self.holes))
         if unwritten is None:
@@ -76,13 +76,13 @@ class Plan:
 
     @cached_property
     def shared(self) -> int:
-        """Bytes of the gain that stay on the disk since other files share the blocks."""
+        """Bytes of the gain that stay on disk because other files share the blocks."""
         return total(intersection(self.survey.allocation.shared, self.holes))
 
     def shares(self, *, after: bool = False) -> list[Share]:
-        """Return the image by partitions, and what lies outside of them if there is anything.
+        """Return the shares of the partitions, and of the space outside them if there is any.
 
-        ``after``: as it is once all of ``holes`` are punched.
+        ``after``: the state once all of ``holes`` are punched.
         """
         survey = self.survey
         sound = [region for region in survey.regions if region.partition.end <= survey.size]

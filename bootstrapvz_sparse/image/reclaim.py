@@ -1,4 +1,4 @@
-"""Find the free space of an image that may be freed, and let the kernel discard where asked."""
+"""Find the free space of an image, and let the kernel discard it if requested."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ RECLAIM = ("auto", "metadata", "discard", "none")  # auto: metadata
 
 
 def capabilities(image: Image) -> Capabilities:
-    """Return what the build filesystem can do with files.
+    """Return the capabilities of the build filesystem.
 
-    :raises OSError: it cannot be found out
+    :raises OSError: they cannot be determined
     """
     try:
         return probe(image.folder or image.path.parent)
     except OSError as error:
-        if error.errno not in NO_NEW_FILES:  # a full disk is no reason to give up
+        if error.errno not in NO_NEW_FILES:  # a full disk must not stop the work
             raise
         return probe_file(image.fd)
 
@@ -32,7 +32,7 @@ def capabilities(image: Image) -> Capabilities:
 def find_free(image: Image, reclaim: str) -> Survey:
     """Survey the image; free space counts only where the filesystem's checker agrees.
 
-    Everything that is left alone becomes a note of the image.
+    Everything that is left alone is added to the notes of the image.
 
     :raises OSError: the image cannot be read
     """
@@ -54,8 +54,8 @@ def left_alone(region: Region) -> str:
 def _checked(image: Image, region: Region) -> Region:
     """Return the region, without free space unless the checker finds nothing wrong.
 
-    Damage that checksums do not show, such as bitmaps of another day, shows in files in blocks
-    that are called free. A checker that cannot run has not agreed.
+    A checker detects damage that checksums cannot, such as outdated bitmaps: files occupy blocks
+    that are marked as free. A checker that cannot run does not count as agreement.
     """
     space = region.free_space
     if region.skip_reason or not (space.free or space.journal):
@@ -69,7 +69,7 @@ def _checked(image: Image, region: Region) -> Region:
 
 
 def to_discard(surveyed: Survey, reclaim: str) -> tuple[Partition, ...]:
-    """Return the partitions that the kernel shall discard: only where ``reclaim`` asks for it."""
+    """Return the partitions to discard by the kernel; none unless ``reclaim`` is ``discard``."""
     return tuple(r.partition for r in surveyed.regions if _to_discard(r, reclaim))
 
 
@@ -83,14 +83,14 @@ def _to_discard(region: Region, reclaim: str) -> bool:
 
 
 def would_discard(image: Image, surveyed: Survey, reclaim: str) -> Survey:
-    """Return the survey for a dry run: note what the kernel would discard."""
+    """Return the survey for a dry run, and note the partitions that the kernel would discard."""
     for partition in to_discard(surveyed, reclaim):
         image.notes.append(f"{partition}: the kernel would discard its free blocks")
     return _without_free_space(surveyed) if reclaim == "discard" else surveyed
 
 
 def discard_free(image: Image, surveyed: Survey, reclaim: str, can: Capabilities) -> Survey:
-    """Let the kernel discard free blocks where ``reclaim`` asks for it; return the survey then.
+    """Let the kernel discard free blocks if ``reclaim`` requests it; return the new survey.
 
     :raises OSError: the image cannot be read
     """

@@ -1,4 +1,4 @@
-"""Write a file beside the image that takes its place once it is complete."""
+"""Write a file beside the image that replaces it once complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ACL = "system.posix_acl_access"
 def replacement_file(image: Image) -> Iterator[Temporary]:
     """Open an empty file beside the image for the body to fill, which then replaces the image.
 
-    When the body fails the image stays and the file is removed.
+    If the body fails, the image is kept and the file is removed.
 
     :raises ImageInUse, OSError: as :func:`replace_image`
     :raises ProgramFailed: the file does not have the size of the image
@@ -33,9 +33,10 @@ def replacement_file(image: Image) -> Iterator[Temporary]:
 
 
 def replace_image(image: Image, before: os.stat_result, file: Temporary) -> None:
-    """Put ``file`` in place of the image, which was as ``before`` when the file was begun.
+    """Replace the image by ``file``; ``before`` is the status of the image when the file was begun.
 
-    It takes over mode, owner, times and extended attributes, and is on disk before it is renamed.
+    The file gets the image's mode, owner, times and extended attributes, and is synced to disk
+    before it is renamed.
 
     :raises ImageInUse: the image was changed meanwhile, or another program uses it
     :raises OSError: an attribute cannot be kept

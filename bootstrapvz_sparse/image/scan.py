@@ -9,7 +9,7 @@ from .survey import Survey
 from .verify import Digest
 from .zeros import zero_blocks
 
-# Called with the bytes read so far, and the bytes to read in all.
+# Called with the bytes read so far, and the bytes to read in total.
 Progress = Callable[[int, int], object]
 
 
@@ -27,7 +27,7 @@ class Scan:
         self.done = False
 
     def __call__(self, fd: int) -> Ranges:
-        """Read the file ``fd``, which has the content of the survey; return its zero blocks.
+        """Read the file ``fd``, which has the surveyed content; return its zero blocks.
 
         :raises OSError: it cannot be read
         """

@@ -1,4 +1,4 @@
-"""Find out from metadata alone where everything lies in an image: nothing is written."""
+"""Survey an image from its metadata alone; nothing is written."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from .view import FileMap, Map, window
 class Region(NamedTuple):
     """A partition and the free space of its filesystem.
 
-    ``skip_reason``: why nothing in it counts as free; "" if that is not so. ``needs_recovery``:
-    the filesystem was not unmounted. ``guarded``: others than the filesystem need its bytes.
+    ``skip_reason``: why none of its blocks count as free, or "". ``needs_recovery``: the filesystem
+    was not unmounted. ``guarded``: something other than the filesystem may need its bytes.
     """
 
     partition: Partition
@@ -47,8 +47,8 @@ class Allocation(NamedTuple):
 
     ``allocated``: bytes, from ``st_blocks``. ``data``: ranges that may hold data. ``unwritten``:
     ranges that were never written and read as zeros; None if the filesystem does not list its
-    extents. ``shared``: ranges in blocks that other files have, too. ``beyond``: bytes allocated
-    behind the end of the file.
+    extents. ``shared``: ranges in blocks shared with other files. ``beyond``: bytes allocated
+    beyond the end of the file.
     """
 
     allocated: int
@@ -83,7 +83,7 @@ class Survey(Facts):
 
     @cached_property
     def free(self) -> Ranges:
-        """The bytes that no filesystem needs, allocated or not."""
+        """The bytes that no filesystem uses, allocated or not."""
         each = [region.free_space for region in self.regions]
         return union(
             *(ranges for space in each for ranges in (space.free, space.journal, space.swap))
@@ -91,7 +91,7 @@ class Survey(Facts):
 
     @cached_property
     def freeable(self) -> Ranges:
-        """The whole blocks that can be freed unread."""
+        """The whole blocks that can be freed without being read."""
         never_written = self.allocation.unwritten
         if never_written is None:  # any hole may be one
             never_written = complement(self.data, self.size)
@@ -104,12 +104,12 @@ class Survey(Facts):
 
     @cached_property
     def treat_as_zero(self) -> Ranges:
-        """The parts of ``to_read`` that no filesystem needs."""
+        """The parts of ``to_read`` that no filesystem uses."""
         return intersection(self.free, self.to_read)
 
 
 def survey(fd: int, size: int, *, reclaim: bool = True) -> Survey:
-    """Survey the image; without ``reclaim`` no free space is looked for.
+    """Survey the image; find its free space only with ``reclaim``.
 
     The partition table is read once, and each partition is examined once.
 
@@ -130,7 +130,7 @@ def survey(fd: int, size: int, *, reclaim: bool = True) -> Survey:
 
 
 def _guarded(image: Map, fd: int, table: Table, regions: list[Region]) -> list[Region]:
-    """Return the regions without the free space that others than the filesystem may need."""
+    """Return the regions without free space that something other than the filesystem may need."""
     suspects = [_suspect(image, region) for region in regions]
     verdict = judge(image, fd, suspects, table.signature)
     guarded = []
@@ -162,13 +162,13 @@ def _suspect(image: Map, region: Region) -> Suspect:
 
 
 def allocation(fd: int, size: int) -> Allocation:
-    """Return which blocks of the file are allocated now.
+    """Return the blocks of the file that are currently allocated.
 
     :raises OSError: the image cannot be read
     """
     listed = extents(fd, size)
     for start, end in listed.unwritten if listed else []:
-        # pages of them that were read are reported as data while they are cached
+        # their pages are reported as data while they are cached
         os.posix_fadvise(fd, start, end - start, os.POSIX_FADV_DONTNEED)
     written = list(data(fd, size))
     return Allocation(

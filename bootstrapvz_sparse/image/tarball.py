@@ -47,14 +47,14 @@ class Tarball(NamedTuple):
 
 
 def write(image: Path, tarball: Path, *, compressor: str = "auto", level: int = LEVEL) -> Tarball:
-    """Pack the raw image at ``image`` into ``tarball``, and check it before it gets its name.
+    """Pack the raw image at ``image`` into ``tarball``, and check it before it gets its final name.
 
     The same image gives the same tarball. ``compressor`` is one of :data:`COMPRESSORS`, ``auto``
     is pigz if it is installed; ``level`` is 1 to 9.
 
     :raises InvalidImage: the image is not raw, or not a whole number of GiB
-    :raises Unsupported: the name of the tarball is a directory, or not one that is imported
-    :raises InvalidTarball, VerificationFailed: the tarball does not hold what the image does
+    :raises Unsupported: the tarball is a directory, or Compute Engine does not import its name
+    :raises InvalidTarball, VerificationFailed: the tarball does not match the image
     :raises ProgramMissing, ProgramFailed: tar or the compressor
     :raises OSError: the image cannot be read or the tarball not written
     """
@@ -91,7 +91,7 @@ def _require_suffix(tarball: Path) -> None:
 
 def _pack(image: int, output: int, compressor: str, level: int) -> None:
     """Run ``tar | gzip`` on the open image, into the open file ``output``."""
-    # nothing of when and by whom it was made; the name is replaced, whatever it is
+    # no trace of when and by whom it was made; any member name is replaced
     anonymous = ("--owner=root:0", "--group=root:0", "--mode=0644", "--mtime=@0")
     sparse = ("--format=oldgnu", "--sparse", "--hole-detection=seek", "--dereference")
     names = ("--absolute-names", f"--transform=s,.*,{MEMBER},", "--", programs.same_file(image))
@@ -121,7 +121,7 @@ def _compressor(name: str, level: int) -> list[str]:
             name = "gzip"
     command = [name, "--no-name", "--stdout", f"-{level}"]
     if name == "pigz":
-        # one process writes other bytes than several, the number of which makes no difference
+        # one process writes different bytes than several; the number of several does not matter
         command += ["--processes", str(max(os.cpu_count() or 1, 2))]
     return command
 
@@ -129,9 +129,9 @@ def _compressor(name: str, level: int) -> list[str]:
 def check(tarball: Path, image: Path | None = None) -> Tarball:
     """Read ``tarball`` back as Compute Engine would, and compare it with ``image`` if given.
 
-    :raises InvalidTarball: Compute Engine does not take it; the text says why
-    :raises Unsupported: its name is not one that is imported
-    :raises VerificationFailed: the image holds something else
+    :raises InvalidTarball: Compute Engine does not accept it; the text says why
+    :raises Unsupported: Compute Engine does not import its name
+    :raises VerificationFailed: the image differs
     :raises InvalidImage: the image is not a regular file
     :raises OSError: it cannot be read
     """
@@ -177,7 +177,7 @@ def _unpacked(fd: int, tarball: Path) -> Iterator[IO[bytes]]:
             yield process.stdout
         except InvalidTarball as invalid:
             reason = InvalidTarball(f"{tarball}: {invalid}")
-            # a cut-off archive is most often a cut-off tarball, which gzip reports
+            # a truncated archive is usually a truncated tarball, which gzip reports
             while process.stdout.read(CHUNK_SIZE):
                 pass
         message = process.stderr.read().decode(errors="replace")
@@ -203,4 +203,4 @@ def _compare(
     left_out = difference(list(data(image, size)), segments)
     block = os.fstatvfs(image).f_frsize
     if difference(left_out, union(zero_blocks(image, left_out, block))):
-        raise VerificationFailed(f"{name}: the tarball lacks some of its content")
+        raise VerificationFailed(f"{name}: some of its content is missing from the tarball")

@@ -1,8 +1,8 @@
 """Signs in a filesystem's own metadata that it is not clean, which its checker tolerates.
 
-Each function takes the bytes of the filesystem and returns the reason, or None. Seen with
-e2fsprogs 1.47, btrfs-progs 6.2, dosfstools 4.2 and exfatprogs 1.2, which all call such a
-filesystem clean when they may not write.
+Each function takes the bytes of the filesystem and returns the reason, or None. Observed with
+e2fsprogs 1.47, btrfs-progs 6.2, dosfstools 4.2 and exfatprogs 1.2, which report such a filesystem
+as clean when run read-only.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def vfat(where: Map) -> str | None:
 
 
 def exfat(where: Map) -> str | None:
-    """Read the boot sector, and whether the bitmap calls a file of the system free.
+    """Read the boot sector, and check that the bitmap does not mark a system file as free.
 
     Source: Microsoft, exFAT file system specification, sections 3.1, 4 and 7.
     """
@@ -97,7 +97,7 @@ def exfat(where: Map) -> str | None:
 
 
 def _exfat_marks_its_own(where: Map, boot: bytes) -> bool:
-    """Return whether the bitmap has the clusters of the root directory, of itself and Upcase."""
+    """Return whether the bitmap marks the root directory, itself and Upcase as used."""
     # FatOffset, ClusterHeapOffset, ClusterCount, FirstClusterOfRootDirectory
     (fat,) = struct.unpack_from("<I", boot, 80)
     heap, count, root = struct.unpack_from("<3I", boot, 88)

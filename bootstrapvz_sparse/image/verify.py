@@ -1,4 +1,4 @@
-"""Prove that no byte in use has changed, and that the filesystems are as they were."""
+"""Prove that no byte in use has changed, and that the checkers' verdicts are the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Digest:
     """The SHA-256 of everything that was read, in order."""
 
     def __init__(self) -> None:
-        import hashlib  # loads OpenSSL, and only verification needs it
+        import hashlib  # loads OpenSSL, which only verification needs
 
         self._hash = hashlib.sha256()
         self.update = self._hash.update
@@ -52,10 +52,11 @@ class Opinion(NamedTuple):
 
 
 class Proof:
-    """The image as it was before anything was changed: the bytes in use, and the verdicts.
+    """The original state of the image: the bytes in use, and the checkers' verdicts.
 
     ``discarded``: partitions that the kernel will mount to discard their free blocks; their bytes
-    are not compared. ``digest``: for a scan of the same survey to make; None if it is made here.
+    are not compared. ``digest``: to be computed by a scan of the same survey; None if it is
+    computed here.
 
     :raises OSError: the image cannot be read
     """
@@ -70,7 +71,7 @@ class Proof:
         self._opinions = self._ask(image.fd)
 
     def verify(self, fd: int, *, mounted: bool) -> list[str]:
-        """Compare the file ``fd`` with the image as it was; return the proofs, in words.
+        """Compare the file ``fd`` with the original state; return the proofs as text.
 
         ``mounted``: the method mounts the filesystems, so that the bytes differ.
 
@@ -93,7 +94,7 @@ class Proof:
         return proofs + self._compare_opinions(self._ask(fd))
 
     def _compared(self) -> list[str]:
-        """Return the bytes that were compared, in words; none where the kernel mounted it all."""
+        """Return a text on the bytes that were compared; none if all of them were mounted."""
         if not self._discarded:
             return ["no byte in use has changed"]
         if self._discarded[0].number == 0:
@@ -123,7 +124,7 @@ class Proof:
             raise VerificationFailed("a byte in use has changed: it was in a hole")
 
     def _ask(self, fd: int) -> dict[Partition, Opinion]:
-        """Ask the checker of each filesystem, read-only."""
+        """Run the checker of each filesystem, read-only."""
         asked = {}
         for partition in (region.partition for region in self._survey.regions):
             kind = partition.filesystem

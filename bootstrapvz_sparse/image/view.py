@@ -1,7 +1,7 @@
 """The bytes of a partition, a logical volume or a disk, wherever they lie in the image.
 
-Readers and checkers get a :class:`Map` in place of a descriptor and two offsets. Maps nest: the
-partition of a disk that lies in pieces is a map of one piece of the disk's map.
+Readers and checkers get a :class:`Map` in place of a descriptor and two offsets. Maps nest: a
+partition of a disk in several pieces is a map of one piece of the disk's map.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ class EndOfImage(OSError):
 
 
 class Map(Protocol):
-    """Bytes that can be read and found again in the image."""
+    """A sequence of bytes that can be read and located in the image."""
 
     @property
     def size(self) -> int:
-        """Bytes of the map."""
+        """The size of the map in bytes."""
 
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes at ``offset``.
 
-        :raises EndOfImage: the image ends before
-        :raises OSError: EIO where the map ends before; as pread(2)
+        :raises EndOfImage: the image ends before that
+        :raises OSError: EIO if the map ends before that; as pread(2)
         """
 
     def to_image(self, ranges: Iterable[Range]) -> Ranges:
         """Return the byte ranges of the image that hold ``ranges`` of the map, in their order.
 
-        They need not be sorted even where ``ranges`` are.
+        They may be unsorted even if ``ranges`` are sorted.
         """
 
 

@@ -1,4 +1,4 @@
-"""Zero the free blocks of an unmounted filesystem by zerofree(8), if it is in order."""
+"""Zero the free blocks of an unmounted filesystem by zerofree(8), if it is clean."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .view import FileMap
 def zerofree(device: Path) -> None:
     """Write zeros over the free blocks of the ext filesystem on ``device``, which may be a file.
 
-    zerofree itself checks nothing: while a journal waits to be replayed, it destroys files.
+    zerofree itself checks nothing: if a journal must be replayed, it destroys files.
 
-    :raises UntrustedMetadata: the filesystem is not ext2, ext3 or ext4, or not in order
+    :raises UntrustedMetadata: the filesystem is not ext2, ext3 or ext4, or not clean
     :raises ProgramMissing: zerofree or e2fsck is not installed
     :raises ProgramFailed: zerofree failed
     :raises CheckUnavailable: the filesystem cannot be checked

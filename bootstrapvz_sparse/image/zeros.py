@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from .extents import Range
 
 CHUNK = 1 << 20
-AHEAD = 8 * CHUNK  # read ahead this far: it helps a cold page cache and costs a warm one nothing
+AHEAD = 8 * CHUNK  # bytes to read ahead: faster with a cold page cache, no cost with a warm one
 
 OnData = Callable[[memoryview], object]
 
@@ -24,10 +24,10 @@ def zero_blocks(
 ) -> Iterator[Range]:
     """Read ``ranges`` of the file once and yield the blocks of ``block`` bytes that are zero.
 
-    Bytes in ``treat_as_zero``, sorted ranges, count as zeros whatever they are. A partial block at
-    the end of a range counts if all of it is zero. Ranges are expected to start on a block.
-    ``on_data`` is called with everything that was read, in order, ``treat_as_zero`` zeroed. Takes a
-    few MiB of memory, whatever the file's size.
+    Bytes in ``treat_as_zero``, sorted ranges, count as zeros whatever their value. A partial block
+    at the end of a range counts if all of it is zero. Ranges are expected to start on a block.
+    ``on_data`` is called with all data that was read, in order, with ``treat_as_zero`` zeroed.
+    Takes a few MiB of memory, whatever the file's size.
 
     :raises OSError: the file cannot be read, or became shorter meanwhile
     """
@@ -57,11 +57,11 @@ def zero_blocks(
 def _read(fd: int, view: memoryview, position: int) -> None:
     """Fill ``view`` from the page cache, or else from the disk, reading ahead.
 
-    Reading ahead where the pages are cached would wait for holes that are punched meanwhile.
+    Reading ahead cached pages would wait for concurrent hole punching.
     """
     try:
         done = os.preadv(fd, [view], position, os.RWF_NOWAIT)
-    except OSError:  # not cached, or a filesystem that cannot tell
+    except OSError:  # not cached, or the filesystem cannot tell
         done = 0
     if done < len(view):
         os.posix_fadvise(fd, position + done, AHEAD, os.POSIX_FADV_WILLNEED)

@@ -17,7 +17,7 @@ LEDGER_VERSION = 1  # of the layout of its JSON
 class Entry(NamedTuple):
     """A stage: the sizes of the image after it in bytes, and its duration in seconds.
 
-    ``method`` names the method where several exist, else it is "".
+    ``method`` names the method if the stage has several, or is "".
     """
 
     stage: str
@@ -30,9 +30,9 @@ class Entry(NamedTuple):
 class Ledger:
     """The stages of one build in order, with its peak, limits, proofs and notes.
 
-    Sizes are in bytes. ``peak`` is the most that was allocated before the image was made sparse,
-    None while it is unknown. ``limits`` are those of the manifest on the allocated size of the
-    image and on the size of its tarball, None without a limit. ``verified`` lists what was proved.
+    Sizes are in bytes. ``peak`` is the largest allocated size before the image was made sparse,
+    None while it is unknown. ``limits`` are the manifest's limits on the allocated size of the
+    image and on the size of its tarball, None without a limit. ``verified`` lists the proofs.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The most space that a file occupies while it is written."""
+"""The peak disk space of a file while it is written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INTERVAL = 0.2  # seconds between two measurements
 class Peak:
     """A thread that measures ``image`` at intervals until it is stopped or the file is gone.
 
-    ``bytes`` is the most that was allocated at any measurement.
+    ``bytes`` is the largest allocated size measured.
     """
 
     def __init__(self, image: Path) -> None:

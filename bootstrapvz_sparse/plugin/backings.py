@@ -24,7 +24,7 @@ class Backing(NamedTuple):
 _CONVERTED = ("auto", "metadata", "zerofree", "none"), ("auto", "qemu-img", "none")
 _RAW = Backing(("auto", "metadata", "discard", "zerofree", "none"), ("auto", *METHODS), loop=True)
 
-# By the names in a manifest; folder, ebs and lvm are not image files.
+# Keys are the names in a manifest; folder, ebs and lvm are not image files.
 BACKINGS = {
     "raw": _RAW,
     "s3": _RAW,

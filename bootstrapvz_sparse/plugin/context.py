@@ -1,4 +1,4 @@
-"""Types for the bootstrap-vz objects that the plugin uses, and its own state of a build."""
+"""Types of the bootstrap-vz objects that the plugin uses, and the plugin's state of a build."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Mount(Protocol):
 
 
 class Partition(Protocol):
-    """A partition, or the whole disk where there are none."""
+    """A partition, or the whole disk if there are none."""
 
     filesystem: str | None
     device_path: str
@@ -49,7 +49,7 @@ class PartitionMap(Protocol):
 
 
 class Volume(Protocol):
-    """The disk that is built; ``image_path`` is missing once it is deleted."""
+    """The disk being built; ``image_path`` is missing once it is deleted."""
 
     extension: str
     size: Bytes
@@ -75,9 +75,9 @@ class Manifest(Protocol):
 
 
 class Info(Protocol):
-    """``BootstrapInformation``: what the tasks of a build know and tell each other.
+    """``BootstrapInformation``: the data shared by the tasks of a build.
 
-    Each provider and plugin has a dictionary of its own, named after its module.
+    Each provider and plugin has its own dictionary, named after its module.
     """
 
     manifest: Manifest
@@ -97,8 +97,8 @@ class State:
 
     ``folder_sizes``: the largest folders of the image, in bytes; ``discarded``: the kinds of
     filesystems in which the kernel discarded free blocks before unmounting; ``finished``: nothing
-    remains to be done to the image; ``kept``: a message that names the image that a later failure
-    left.
+    remains to be done to the image; ``kept``: a message that names the image kept after a later
+    failure.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
@@ -110,7 +110,7 @@ class State:
 
 
 def state(info: Info) -> State:
-    """Return the state of this build, begun when it is first asked for."""
+    """Return the state of this build, created on first use."""
     result: State = info._bootstrapvz_sparse.setdefault("state", State())
     return result
 
@@ -121,10 +121,10 @@ def settings(info: Info) -> Settings:
 
 
 def backing(info: Info) -> Backing:
-    """Return what can be done on the volume's backing."""
+    """Return the capabilities of the volume's backing."""
     return BACKINGS[info.manifest.volume["backing"]]
 
 
 def workspace(info: Info) -> Path:
-    """Return the folder where finished images lie."""
+    """Return the folder of finished images."""
     return Path(info.manifest.bootstrapper["workspace"])

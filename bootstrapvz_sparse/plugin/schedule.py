@@ -63,7 +63,7 @@ def _scheduled_without_us(taskset: set[Any], manifest: Any) -> set[Any]:
     """Return the tasks of the build without this plugin.
 
     bootstrap-vz asks plugins in the order of their keys in the manifest. A later one may remove a
-    task that we replace, as ``prebootstrapped`` and ``vagrant`` do, so it is asked now.
+    task that this plugin replaces, as ``prebootstrapped`` and ``vagrant`` do, so all are asked now.
     """
     scheduled = set(taskset)
     names = [plugin.__name__ for plugin in manifest.modules["plugins"]]
@@ -78,7 +78,7 @@ def add_rollback_tasks(
     completed: list[Any],
     counter_task: Callable[[set[Any], Any, Any], None],
 ) -> None:
-    """Add the tasks that undo ours; bound folders are unmounted with the root.
+    """Add the tasks that undo the plugin's own; bound folders are unmounted with the root.
 
     A finished image is never deleted because a later step fails.
     """

@@ -26,7 +26,7 @@ Problem = tuple[str, list[Any]]
 
 
 def validate(data: dict[str, Any], error: Callable[[str, list[Any]], None]) -> None:
-    """Report the first invalid setting of the manifest by ``error``."""
+    """Report the first invalid setting of the manifest through ``error``."""
     for problem in _violations(data):
         error(*problem)
     for problem in _contradictions(data):
@@ -49,7 +49,7 @@ def _violations(data: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _contradictions(data: dict[str, Any]) -> Iterator[Problem]:
-    """Yield settings that are valid by themselves and contradict others."""
+    """Yield settings that are valid on their own but contradict others."""
     name = data["volume"].get("backing")
     backing = BACKINGS.get(name)
     if backing is None:
@@ -115,7 +115,7 @@ def _without_effect(
 
 
 def _scratch(settings: Settings) -> Iterator[Problem]:
-    """Yield the folders that cannot be bound."""
+    """Yield the folders in ``scratch`` that cannot be bound."""
     for index, folder in enumerate(settings.scratch):
         path = [*BLOCK, "scratch", index]
         parts = folder.split("/")

@@ -1,7 +1,7 @@
 """Images and ledgers as text, JSON, SVG and HTML.
 
-- ``kinds``       the kinds of bytes: sign, colour, fill and meaning of each, in one table
-- ``cells``       an image in cells of equal size
+- ``kinds``       the kinds of bytes: a table of their signs, colours, fills and meanings
+- ``cells``       division of an image into cells of equal size
 - ``text``        inspections, reports and ledgers as text
 - ``json``        the same for programs
 - ``image_svg``   an inspection as a picture

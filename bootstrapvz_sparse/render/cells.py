@@ -1,4 +1,4 @@
-"""An image in cells of equal size, each shown as the kind that most of its bytes are."""
+"""An image divided into cells of equal size, each shown as the kind of most of its bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .kinds import KINDS
 
 
 def cell_size(size: int, block: int, max_cells: int) -> int:
-    """Return the bytes of a cell, so that ``size`` bytes are at most ``max_cells``.
+    """Return the size of a cell in bytes, so that ``size`` bytes fill at most ``max_cells`` cells.
 
     It is ``block`` times a power of two; ``block`` itself where ``max_cells`` is below 1.
     """
@@ -20,9 +20,9 @@ def cell_size(size: int, block: int, max_cells: int) -> int:
 
 
 def cells(kinds: Mapping[str, Ranges], start: int, end: int, cell: int) -> list[str]:
-    """Return the predominant kind of each ``cell`` bytes of ``[start, end)``.
+    """Return the predominant kind of each cell of ``cell`` bytes in ``[start, end)``.
 
-    All ranges lie within it. Bytes of no kind count as a hole. The last cell may be shorter.
+    All ranges lie within it. Bytes without a kind count as a hole. The last cell may be shorter.
     """
     predominant = [("hole", 0)] * -(-(end - start) // cell)
     for kind in KINDS:

@@ -1,6 +1,6 @@
 """The sheet that pictures are drawn on: its size, text and fills.
 
-The paper is always white, so that a picture looks the same on a dark page.
+The background is always white, so a picture looks the same on a dark page.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Drawing:
         return element(self.root, "rect", "", x=x, y=y, width=width, height=height, **attributes)
 
     def path(self, steps: Iterable[str], *, tip: str = "", **attributes: str | float) -> None:
-        """Draw a path; ``tip`` is shown where a pointer rests on it."""
+        """Draw a path; ``tip`` is its tooltip."""
         drawn = element(self.root, "path", "", d="".join(steps), **attributes)
         if tip:
             element(drawn, "title", tip)
@@ -131,7 +131,7 @@ class Drawing:
 
 
 def shortened(text: str, max_length: int) -> str:
-    """Return ``text`` in ``max_length`` characters, without its middle where it is longer."""
+    """Return ``text``, with its middle cut out if it exceeds ``max_length`` characters."""
     if len(text) <= max_length:
         return text
     tail = max_length // 2

@@ -32,7 +32,7 @@ td { white-space: nowrap; font-variant-numeric: tabular-nums; }
 
 
 def inspections_page(plans: Sequence[Plan]) -> Element:
-    """Return a page on images."""
+    """Return a page with the inspections of images."""
     page, body = _page("Where the bytes of images are")
     for number, plan in enumerate(plans):
         element(body, "h1", str(plan.path))
@@ -55,7 +55,7 @@ def inspections_page(plans: Sequence[Plan]) -> Element:
 
 
 def ledger_page(ledger: Ledger, name: str) -> Element:
-    """Return a page on the build of the image ``name``."""
+    """Return a page with the ledger of the image ``name``."""
     page, body = _page(f"The build of {name}")
     element(body, "h1", name)
     body.append(chart(ledger, name))

@@ -27,8 +27,8 @@ from .drawing import (
 from .kinds import KINDS
 
 COLUMNS = 36  # cells in a row
-CELLS = 30 * COLUMNS  # at most, of the whole image; the last row of a part may be incomplete
-LEFT, RIGHT = MARGIN, WIDTH - MARGIN - COLUMNS * TILE  # where before and after begin
+CELLS = 30 * COLUMNS  # for the whole image, at most; the last row of a part may be incomplete
+LEFT, RIGHT = MARGIN, WIDTH - MARGIN - COLUMNS * TILE  # x positions of before and after
 EDGE = WIDTH - MARGIN
 
 
@@ -52,7 +52,7 @@ class Part(NamedTuple):
 
 
 def parts(plan: Plan) -> list[Part]:
-    """Return the partitions of the image, and last the bytes outside of all partitions."""
+    """Return the partitions of the image, followed by the bytes outside all partitions."""
     image_parts = []
     for share, left in zip(plan.shares(), plan.shares(after=True)):
         partition = share.region.partition if share.region else None
@@ -68,7 +68,7 @@ def parts(plan: Plan) -> list[Part]:
 
 
 def on_disk(amounts: dict[str, int]) -> int:
-    """Return the sum of all kinds that take space on disk, in bytes."""
+    """Return the total of all kinds that occupy disk space, in bytes."""
     return sum(amounts[kind] for kind in KINDS if kind != "hole")
 
 
@@ -120,7 +120,7 @@ def picture(plan: Plan, prefix: str = "") -> Element:
 def _bars(
     drawing: Drawing, y: float, size: int, before: dict[str, int], after: dict[str, int]
 ) -> float:
-    """Draw both sums to the scale of the image; return the y below them."""
+    """Draw both totals to the scale of the image; return the y below them."""
     left, right, height = MARGIN + 56, EDGE - 148, 24
     for title, amounts in (("before", before), ("after", after)):
         drawing.text(MARGIN, y + 17, title, bold=True)

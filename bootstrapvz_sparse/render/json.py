@@ -1,4 +1,4 @@
-"""Inspections, reports and ledgers as JSON; ``docs/*.schema.json`` describe the documents."""
+"""Inspections, reports and ledgers as JSON, described by ``docs/*.schema.json``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def inspection_json(plan: Plan) -> dict[str, object]:
 def ledger_json(
     ledger: Ledger, *, image: str | None, tarball: str | None = None
 ) -> dict[str, object]:
-    """Return a ledger; ``image`` and ``tarball`` are the final paths, None where there is none.
+    """Return a ledger; ``image`` and ``tarball`` are the final paths or None.
 
     :func:`..ledger.ledger.load` reads it.
     """

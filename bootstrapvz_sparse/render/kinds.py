@@ -1,4 +1,4 @@
-"""The kinds of bytes of an image: the one table of their signs, colours, fills and meanings.
+"""The kinds of bytes of an image: a table of their signs, colours, fills and meanings.
 
 The colours are those of Okabe and Ito, https://jfly.uni-koeln.de/color/, which people with any
 colour vision can tell apart. Each fill has its own pattern as well, so that greyscale prints stay
@@ -24,10 +24,10 @@ class Fill(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """The looks and the meaning of one kind of bytes.
+    """The appearance and the meaning of one kind of bytes.
 
-    ``sign`` and ``ascii_sign`` stand for a cell on a terminal. ``sgr`` selects the colour of the
-    256 that terminals have which is nearest to the fill's (ECMA-48, SGR; xterm's palette).
+    ``sign`` and ``ascii_sign`` stand for a cell on a terminal. ``sgr`` selects the terminal colour
+    nearest to the fill's colour (ECMA-48, SGR; xterm's palette of 256).
     """
 
     sign: str

@@ -77,20 +77,20 @@ def chart(ledger: Ledger, name: str, prefix: str = "") -> Element:
 
 
 def _size(entry: Entry) -> int:
-    """Return the size that the chart shows: the file size of a tarball, which has no holes."""
+    """Return the size shown in the chart; for a tarball, which has no holes, the file size."""
     return entry.apparent if entry.stage == PACKED else entry.allocated
 
 
 def _above(entry: Entry, ledger: Ledger) -> bool:
-    """Return True where the stage exceeded its limit, which ended the build."""
-    if entry is not ledger.entries[-1]:  # a build ends with the one that is above
+    """Return True if the stage exceeded its limit, which ended the build."""
+    if entry is not ledger.entries[-1]:  # a build ends with the stage above its limit
         return False
     limit = ledger.limits["tarball" if entry.stage == PACKED else "allocated"]
     return limit is not None and _size(entry) > limit
 
 
 def _below_peak(entry: Entry, ledger: Ledger) -> bool:
-    """Return True where the peak was above the size after this stage."""
+    """Return True if the peak was above the size after this stage."""
     # the peak is measured until this stage
     return entry.stage == "built" and (ledger.peak or 0) > entry.allocated
 
@@ -119,7 +119,7 @@ def _dashed(drawing: Drawing, steps: str, kind: str) -> None:
 
 
 def _legend(ledger: Ledger) -> Iterator[tuple[str, str]]:
-    """Yield the fills in use, and their meanings."""
+    """Yield the fills in use with their meanings."""
     yield "in use", "on disk after the stage"
     if any(_above(entry, ledger) for entry in ledger.entries):
         yield "above", "above the limit; the build failed"

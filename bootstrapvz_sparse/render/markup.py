@@ -1,4 +1,4 @@
-"""Elements of SVG and HTML: the one place where text becomes markup and is escaped."""
+"""Elements of SVG and HTML; all text is escaped here."""
 
 from __future__ import annotations
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from ..image.tarball import Tarball
     from ..ledger.ledger import Ledger
 
-ROWS = 16  # of the map of a whole image, about, at most
-ALWAYS_SHOWN = ("in use", "zero", "free")  # columns of the table, even where all values are 0
+ROWS = 16  # approximate limit for the map of a whole image
+ALWAYS_SHOWN = ("in use", "zero", "free")  # columns that are shown even if all values are 0
 LIMITS = {"allocated": "for the image, on disk", "tarball": "for the size of the tarball"}
 
 
 def report_text(report: Report) -> str:
-    """Return the result of sparsifying an image: a line, then proofs and notes."""
+    """Return the result of sparsifying an image: a summary line, then proofs and notes."""
     sizes = f"{human(report.before)} -> {human(report.after)} on disk"
     freed = human(report.freed)
     if report.method:
@@ -52,7 +52,7 @@ def inspection_text(plan: Plan, *, width: int, colour: bool, ascii_only: bool) -
 
 
 def tarball_text(path: Path, tarball: Tarball) -> str:
-    """Return the sizes of the tarball at ``path``, in a line."""
+    """Return a line with the sizes of the tarball at ``path``."""
     disk = f"a disk of {human(tarball.disk)}, {human(tarball.stored)} of it stored"
     return f"{printable(str(path))}: {human(tarball.size)}, {disk}"
 
@@ -87,7 +87,7 @@ def name(share: Share) -> str:
 
 
 def table(shares: list[Share]) -> str:
-    """Return a table of the parts of an image, a line each, by kind of bytes."""
+    """Return a table of the parts of an image, one line each, by kind of bytes."""
     amounts = [share.amounts() for share in shares]
     columns = [k for k in (*KINDS, "lost") if k in ALWAYS_SHOWN or any(a[k] for a in amounts)]
     rows = [["partition", "filesystem", "size", *columns]]
@@ -114,7 +114,7 @@ def block_map(
     colour: bool = False,
     ascii_only: bool = False,
 ) -> str:
-    """Return a map of the image; each character shows the kind that most of its bytes are."""
+    """Return a map of the image; each character shows the kind of most of its bytes."""
     width = max(width, 1)
     cell = cell_size(survey.size, survey.block, width * ROWS)
     lines, used = [], set()

@@ -1,4 +1,4 @@
-"""GRUB on the partitions of a volume, each of which may be a loop device."""
+"""GRUB on the partitions of a volume, which may be loop devices."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def install_grub(module: Any) -> None:
 
 
 def _link_uuid(self: Any) -> None:
-    """Make the link without which GRUB does not name the root by its UUID."""
+    """Create the link that GRUB needs to name the root by its UUID."""
     link = loop_partitions.LINKS / self.get_uuid()
     if not os.path.lexists(link):
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -40,10 +40,10 @@ def _unlink_uuid(self: Any) -> None:
 
 
 def _install_grub(cls: Any, info: Any) -> None:
-    """Install GRUB 2 and its configuration, and check it: the exit codes of both programs lie.
+    """Install GRUB 2 and its configuration, and check it: both programs hide failures.
 
-    GRUB takes a partition that is a loop device for a disk without partitions, and leaves out the
-    module that finds partitions.
+    GRUB mistakes a partition on a loop device for an unpartitioned disk, and omits the module that
+    finds partitions.
 
     :raises TaskError: a machine would not boot with this configuration
     """

@@ -1,6 +1,6 @@
 """Translate and repair the modules of ``bootstrapvz`` while they are imported.
 
-Nothing is cached on disk: root would execute such a cache, and translating all of bootstrap-vz
+Nothing is cached on disk, since root would execute such a cache. Translating all of bootstrap-vz
 takes a fraction of a second.
 """
 
@@ -82,7 +82,7 @@ class RepairingFinder:
 def is_python2(folder: Path) -> bool:
     """Return whether the ``bootstrapvz`` package in ``folder`` is Python 2 source.
 
-    Judged by the way ``base/__init__.py`` imports its siblings, never by a version number.
+    The criterion is how ``base/__init__.py`` imports its siblings, not a version number.
     """
     try:
         tree = ast.parse((folder / "base" / "__init__.py").read_bytes())
@@ -92,7 +92,7 @@ def is_python2(folder: Path) -> bool:
 
 
 def unavailable(tasks: Iterable[object]) -> list[str]:
-    """Return a line for each scheduled task that cannot run, naming its missing asset."""
+    """Return a line for each scheduled task whose asset is missing, with the name of the asset."""
     return missing_assets(tasks) if TranslatingFinder in sys.meta_path else []
 
 

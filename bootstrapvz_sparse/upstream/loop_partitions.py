@@ -1,8 +1,8 @@
 """Partitions mapped by loop devices where the kernel has no device-mapper.
 
-The repairs stay behind the interface of bootstrap-vz's partition maps, so no task knows the
-difference: each partition is attached to a loop device. They depend on nothing of the translation
-and serve a maintained bootstrap-vz too. The mapper is chosen when partitions are mapped, since
+Each partition is attached to a loop device. The repairs implement the interface of bootstrap-vz's
+partition maps, so tasks need not be changed. They do not depend on the translation and also work
+with a maintained bootstrap-vz. The mapper is chosen when partitions are mapped, since
 ``--partition-mapper`` is an option of the build.
 """
 
@@ -23,14 +23,14 @@ MAPPERS = ("auto", "kpartx", "loop")
 SECTOR = 512  # bytes
 
 # update-grub treats /dev/loop[0-9] specially, so each loop device gets a second node; it is named
-# by the run of its build, which tells its owner after the build was killed
+# by the run of its build, which identifies it after the build was killed
 NODES = Path("/dev/bvz-sparse")
 LINKS = Path("/dev/disk/by-uuid")
 MAPPED = Path("/dev/mapper")  # by kpartx
 
 CONTROL = Path("/dev/mapper/control")  # Documentation/admin-guide/device-mapper of the kernel
 
-_mapper: str | None = None  # in use; chosen at the first need where nobody called select()
+_mapper: str | None = None  # in use; chosen on first use unless select() was called
 
 
 def select(mapper: str = "auto") -> str:
@@ -48,7 +48,7 @@ def selected() -> str:
 
 
 def _has_device_mapper() -> bool:
-    """Try it by opening its device, which loads the driver where the kernel has one."""
+    """Return whether device-mapper works; opening its device loads the driver."""
     if not shutil.which("kpartx"):
         return False
     try:
@@ -81,7 +81,7 @@ def require_partition_programs(module: Any) -> None:
     def run(cls: Any, info: Any) -> None:
         if selected() == "kpartx":
             require_kpartx(info)
-        elif hasattr(info.volume.partition_map, "create"):  # not so where nothing is partitioned
+        elif hasattr(info.volume.partition_map, "create"):  # missing if nothing is partitioned
             info.host_dependencies.update(parted="parted", sfdisk="fdisk", losetup="mount")
 
     module.AddRequiredCommands.run = classmethod(run)
@@ -157,7 +157,7 @@ def _unmap(self: Any, event: Any) -> None:
 
 
 def _detach(volume: Any) -> None:
-    """Detach every loop device on the volume's file, even one attached a moment ago."""
+    """Detach every loop device on the volume's file, even if it was attached just now."""
     # bootstrap-vz must be imported after upstream.install()
     from bootstrapvz.common.tools import log_check_call
 

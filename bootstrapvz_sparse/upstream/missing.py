@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping
 
-# Tasks that copy an asset which neither the package on PyPI nor ours has.
+# Tasks that copy an asset found neither in the package on PyPI nor in ours.
 MISSING_ASSETS = {
     "bootstrapvz.providers.ec2.tasks.ami.BundleImage": "certs/cert-ec2.pem",
     "bootstrapvz.providers.ec2.tasks.boot.CreatePVGrubCustomRule": "grub.d/40_custom",
@@ -32,9 +32,9 @@ def missing_assets(tasks: Iterable[object]) -> list[str]:
 
 
 def missing_programs(needed: Mapping[str, str]) -> str:
-    """Return a line that names the missing programs, or nothing where none is missing.
+    """Return a line that names the missing programs, or "" if none is missing.
 
-    ``needed`` has the Debian package of each program.
+    ``needed`` maps each program to its Debian package.
     """
     missing = sorted(command for command in needed if shutil.which(command) is None)
     named = ", ".join(f"{command} (package {needed[command]})" for command in missing)

@@ -1,7 +1,7 @@
-"""The list of repairs, by the module of bootstrap-vz that each of them changes.
+"""The list of repairs, by the bootstrap-vz module that each of them changes.
 
-Nothing else in this project replaces a part of bootstrap-vz. A repair is a function that receives
-a module right after the module's code has run and before any importer sees it.
+No other code in this project replaces a part of bootstrap-vz. A repair is a function that receives
+a module directly after the module's code has run, before any importer can use it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Function = Callable[[Any], None]
 
 
 class Repair(NamedTuple):
-    """A function that changes a module; ``fork_too``: also of a maintained bootstrap-vz."""
+    """A function that changes a module; ``fork_too``: a maintained bootstrap-vz needs it, too."""
 
     function: Function
     fork_too: bool

@@ -36,14 +36,14 @@ ATTRIBUTES = {
     "warn": "warning",  # of a logger; deprecated since Python 3.3
 }
 METHODS = {"__div__": "__floordiv__", "__idiv__": "__ifloordiv__"}
-LAZY = {"filter", "map", "zip"}  # they gave lists; a debug message consumes the task list
+LAZY = {"filter", "map", "zip"}  # they returned lists; a debug message would consume the task list
 
 PRINT = re.compile(r"^([ \t]*)print (?:>>\s*(\w+)\s*,\s*)?(?!\()(.+?)(,?)[ \t]*$", re.M)
 OCTAL = re.compile(r"(?<=[ (])0([0-7]{3,4})(?=[),\s])")
 
-# Replacements in one file each, for what no rule covers: text that must be there, and the new.
+# Replacements in one file each, where no rule applies: the expected text and the new text.
 SUBSTITUTIONS: dict[str, tuple[tuple[str, str], ...]] = {
-    # the order of a set differs from run to run: a cached tarball was never found again
+    # the order of a set differs between runs: a cached tarball was never reused
     "common/tasks/bootstrap.py": (
         ("','.join(info.include_packages)", "','.join(sorted(info.include_packages))"),
         ("','.join(info.exclude_packages)", "','.join(sorted(info.exclude_packages))"),
@@ -64,12 +64,12 @@ SUBSTITUTIONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("import pytz", "from datetime import timezone as pytz"),
         ("datetime.utcnow().replace(tzinfo=pytz.utc)", "datetime.now(pytz.utc)"),
     ),
-    # a string is taken for the name of a program
+    # a string is interpreted as the name of a program
     "plugins/admin_user/tasks.py": (
         ("log_call('ssh-keygen -l -f ' + abs_pubkey)",
          "log_call(['ssh-keygen', '-l', '-f', abs_pubkey])"),
     ),
-    # name the release that was asked for, not None
+    # name the requested release, not None
     "common/releases.py": (("is unknown'.format(name=release)",
                             "is unknown'.format(name=release_name)"),),
 }  # fmt: skip

@@ -1,10 +1,10 @@
-"""The exceptions of this package. Each has one base and a text of one line for the user."""
+"""The exceptions of this package. All share one base; each text is one line for the user."""
 
 from __future__ import annotations
 
 
 class SparseError(Exception):
-    """The base of every error that this package raises on purpose."""
+    """The base of every error that this package raises deliberately."""
 
 
 class InvalidImage(SparseError):
@@ -32,7 +32,7 @@ class VerificationFailed(SparseError):
 
 
 class ProgramMissing(SparseError):
-    """A program is not installed; the text names it and the Debian package that has it."""
+    """A program is not installed; the text names it and its Debian package."""
 
 
 class ProgramFailed(SparseError):

@@ -1,7 +1,7 @@
 """Find the processes that use a block device or a file, in any mount namespace.
 
-An ordinary user sees only the processes of that user. Sources: proc_pid_fd(5),
-proc_pid_mountinfo(5), proc_pid_comm(5).
+An ordinary user sees only their own processes. Sources: proc_pid_fd(5), proc_pid_mountinfo(5),
+proc_pid_comm(5).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 
 from .mounts import mounts
 
-MAX_NAMED = 3  # processes in a message
+MAX_NAMED = 3  # maximum number of processes in a message
 
 
 def holders(device: str) -> list[str]:
     """Return the processes that have ``device`` mounted or open, with their use of it.
 
-    Of the processes in a mount namespace only the first is named.
+    Only the first process of each mount namespace is named.
 
     :raises OSError: there is no such device
     """
@@ -40,7 +40,7 @@ def holders(device: str) -> list[str]:
 
 
 def _mount_point(process: str, device: str, number: int) -> str | None:
-    """Return where the process sees the device mounted, if anywhere."""
+    """Return the point where the process sees the device mounted, if any."""
     wanted = f"{os.major(number)}:{os.minor(number)}"
     for mount in mounts(process):
         if mount.device == wanted or mount.source == device:  # btrfs has numbers of its own
@@ -60,7 +60,7 @@ def _has_open(process: Path, number: int) -> bool:
 
 
 def used_by(device: str) -> str:
-    """Return ``, used by ...`` for an error message; empty if no process is known."""
+    """Return ``, used by ...`` for an error message; "" if no process is known."""
     try:
         users = holders(device)
     except OSError:
@@ -85,7 +85,7 @@ def users_of_file(status: os.stat_result) -> list[str]:
 
 
 def mount_points_of_file(status: os.stat_result) -> list[str]:
-    """Return where the file itself is mounted without a loop device, as erofs can be."""
+    """Return the points where the file is mounted without a loop device, as erofs can be."""
     points, namespaces = [], set()
     for process in [Path("/proc/self"), *Path("/proc").glob("[0-9]*")]:
         try:

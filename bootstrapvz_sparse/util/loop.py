@@ -23,7 +23,7 @@ LO_NAME_SIZE = 64  # bytes
 # and lo_init are not used
 INFO = struct.Struct(f"=5Q4I{LO_NAME_SIZE}s{LO_NAME_SIZE + 32 + 16}x")
 CONFIG = struct.Struct(f"=II{INFO.size}s64x")  # struct loop_config: fd, block_size, info
-DELETED = b" (deleted)"  # what the kernel appends to the path of a file without a name
+DELETED = b" (deleted)"  # appended by the kernel to the path of a deleted file
 
 
 class Status(NamedTuple):
@@ -37,8 +37,8 @@ class Status(NamedTuple):
 def attached() -> Iterator[tuple[str, str]]:
     """Yield each loop device in use, ``/dev/loop0`` and so on, with the path of its file.
 
-    The path is as os.fsdecode() returns it. It was valid where the device was attached, perhaps
-    in another mount namespace; the kernel cuts long ones off.
+    The path is decoded by os.fsdecode(). It was valid in the mount namespace where the device was
+    attached; the kernel truncates long paths.
     """
     for device, status, path in _in_use():
         if path.endswith(DELETED) and not _is_file(path, status):
@@ -47,10 +47,10 @@ def attached() -> Iterator[tuple[str, str]]:
 
 
 def devices(file: int | os.stat_result) -> list[str]:
-    """Return the loop devices that the file is attached to, except our own.
+    """Return the loop devices that the file is attached to, except those of this process.
 
-    ``file`` is an open file or its status. Where a device may not be opened, its file can be
-    found only by its path.
+    ``file`` is an open file or its status. If a device may not be opened, its file can be
+    identified only by its path.
     """
     wanted = os.fstat(file) if isinstance(file, int) else file
     label = name_of_ours().encode()
@@ -83,8 +83,7 @@ def name_of_ours() -> str:
 def attach(fd: int, start: int, length: int, label: str, *, read_only: bool) -> tuple[int, str]:
     """Attach ``length`` bytes from ``start`` of the open file ``fd`` to a loop device.
 
-    Return it open, and its path. It is detached when the last that has it open closes it. Needs
-    Linux 5.8.
+    Return its descriptor and path. It is detached when its last user closes it. Needs Linux 5.8.
 
     :raises OSError: not permitted, or not supported
     """
@@ -121,7 +120,7 @@ def _attribute(device: str) -> Path:
 
 
 def _in_use() -> Iterator[tuple[str, Status | None, bytes]]:
-    """Yield each loop device in use, its status where it may be asked, and its file's path."""
+    """Yield each loop device in use, its status if readable, and its file's path."""
     for attribute in sorted(BLOCK_DEVICES.glob("loop*/loop/backing_file")):
         device = f"/dev/{attribute.parent.parent.name}"
         try:
@@ -141,7 +140,7 @@ def _status(device: str, number: str) -> Status | None:
         node = os.fstat(fd)
         major, minor = os.major(node.st_rdev), os.minor(node.st_rdev)
         if not stat.S_ISBLK(node.st_mode) or f"{major}:{minor}" != number:
-            return None  # /dev is not that of this system
+            return None  # /dev belongs to another system
         raw = fcntl.ioctl(fd, LOOP_GET_STATUS64, bytes(INFO.size))
     except OSError:
         return None

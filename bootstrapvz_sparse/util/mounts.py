@@ -11,8 +11,8 @@ from typing import NamedTuple
 class Mount(NamedTuple):
     """A mounted filesystem.
 
-    ``device``: ``major:minor``; ``source``: a device, a file or a word of the filesystem's own;
-    ``options``: those of the filesystem, such as ``rw`` and ``discard``.
+    ``device``: ``major:minor``; ``source``: a device, a file or another name chosen by the
+    filesystem; ``options``: of the filesystem, such as ``rw`` and ``discard``.
     """
 
     device: str
@@ -23,7 +23,7 @@ class Mount(NamedTuple):
 
 
 def mounts(process: int | str = "self") -> list[Mount]:
-    """Return the mounts that ``process`` sees, in the order in which they were made.
+    """Return the mounts that ``process`` sees, in the order in which they were mounted.
 
     :raises OSError: the list cannot be read, or the process has ended
     """

@@ -1,4 +1,4 @@
-"""A mount namespace of this process and the programs that it starts: mount_namespaces(7)."""
+"""A mount namespace for this process and the programs that it starts: mount_namespaces(7)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextlib.contextmanager
 def private_mounts() -> Iterator[None]:
-    """Run the body in a mount namespace of its own; its mounts are not seen elsewhere.
+    """Run the body in its own mount namespace; its mounts are not visible elsewhere.
 
-    They end with the last process in the namespace: nothing stays mounted after SIGKILL, and a
-    container that is started meanwhile does not inherit them. Threads that run already stay
-    outside.
+    They end with the last process in the namespace: nothing stays mounted after SIGKILL, and
+    containers started meanwhile do not inherit them. Threads that are already running stay outside.
 
     :raises OSError: not permitted, or /proc is not mounted
     """
@@ -32,20 +31,20 @@ def private_mounts() -> Iterator[None]:
             _make_private()
             yield
         finally:
-            _call("unshare", CLONE_FS)  # setns(2) refuses while threads of the body share it
+            _call("unshare", CLONE_FS)  # setns(2) fails while threads of the body share it
             _call("setns", before, CLONE_NEWNS)
             folders.enter()
 
 
 class _Folders:
-    """The root and the working directory of this process, to return to."""
+    """The root and the working directory of this process, saved to return to them."""
 
     def __init__(self) -> None:
         flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
         self._root, self._working = os.open("/", flags), os.open(".", flags)
 
     def enter(self) -> None:
-        """Return to both, from wherever this process is."""
+        """Return to both."""
         os.fchdir(self._root)
         os.chroot(".")
         os.fchdir(self._working)
@@ -62,16 +61,16 @@ class _Folders:
 
 
 def _make_private() -> None:
-    """Let no mount of this namespace be propagated to another, nor of another to this one."""
+    """Stop the propagation of mounts between this namespace and others."""
     try:
         _mount_private(b"/")
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        # the root of a chroot that is no mount point: the mount that holds it is above
+        # the root of a chroot is not a mount point: its mount is further up
         with contextlib.closing(_Folders()) as folders:
             try:
-                os.chroot("/proc")  # the working directory is outside of it, and ".." leads on
+                os.chroot("/proc")  # the working directory is outside it, so ".." leads on
                 folders.leave()
                 _mount_private(b".")
             finally:

@@ -1,4 +1,4 @@
-"""Who else may write a folder, or replace it by renaming one of its parents."""
+"""Checks of whether other users may write a folder, or replace it by renaming a parent."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ OTHERS = stat.S_IWGRP | stat.S_IWOTH  # an ACL that lets others write shows as t
 def unsafe_reason(
     folder: str | Path, trusted: Collection[int] = (), *, shared: bool = False
 ) -> str | None:
-    """Return why other users can replace ``folder`` or what lies in it; None if they cannot.
+    """Return why other users can replace ``folder`` or its contents; None if they cannot.
 
-    root, this process's user, the owner of ``/`` and the users with the ids ``trusted`` are not
-    others. In folders with the sticky bit only owners rename and delete, so parents may have it;
-    ``folder`` itself may where it is ``shared``: where files that others add do no harm.
+    root, this process's user, the owner of ``/`` and the users with the ids ``trusted`` do not
+    count as others. In folders with the sticky bit only owners can rename and delete, so parents
+    may have it; so may ``folder`` itself if it is ``shared``, where added files do no harm.
 
     :raises OSError: a folder is missing or cannot be examined
     """
-    # in a user namespace the owner of the system's folders has no number of its own
+    # in a user namespace, the owner of the system's folders is not mapped
     owners = {0, os.geteuid(), os.stat("/").st_uid, *trusted}
     path = Path(os.path.realpath(folder))
     for place in (path, *path.parents):

@@ -1,6 +1,6 @@
 """Run external programs, searching the sbin directories as well as PATH.
 
-Every program is started here: without a shell, in English, in a session of its own.
+Every program is started here: without a shell, in English, in its own session.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 TIME_TO_END = 10  # seconds for a program to clean up when we are interrupted
 NO_MESSAGE = "no error message"
-# Lines that only say where else to look: mount(8) ends with one.
+# Lines that only refer to other sources: mount(8) ends with one.
 HINTS = ("dmesg(1) may have more information after failed mount system call.",)
 
 
@@ -55,11 +55,11 @@ PACKAGES = {
 }
 
 
-SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # an ordinary user's PATH has none
+SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # missing in an ordinary user's PATH
 
 
 def search_path() -> str:
-    """Return PATH and the folders of the system, without folders that other users can write."""
+    """Return PATH and the system's folders, without those that other users can write."""
     folders = dict.fromkeys(os.environ.get("PATH", os.defpath).split(os.pathsep))
     return os.pathsep.join(filter(_is_safe, [*folders, *SYSTEM_FOLDERS]))
 
@@ -72,7 +72,7 @@ def _is_safe(path: str) -> bool:
 
 
 def find(program: str) -> str:
-    """Return the path of ``program``, which no other user can replace.
+    """Return the path of ``program``, in a folder that no other user can write.
 
     :raises ProgramMissing: it is not installed
     """
@@ -87,12 +87,12 @@ def find(program: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of programs: their messages are in English."""
+    """Return the environment of programs, with messages in English."""
     return {**os.environ, "LC_ALL": "C", "PATH": search_path()}
 
 
 def trace(*commands: Sequence[str]) -> None:
-    """Log the command lines, which are piped into each other."""
+    """Log the command lines of a pipeline."""
     log.debug("Executing: %s", " | ".join(map(shlex.join, commands)))
 
 
@@ -107,11 +107,10 @@ def started(
     traced: bool = True,
     orphan: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start ``program`` without a shell, in a session of its own, and wait for it on leaving.
+    """Start ``program`` without a shell, in its own session, and wait for it on exit.
 
-    It inherits the open files ``fds``. It is ended, with everything in its session, when the body
-    fails or is interrupted; the kernel kills it when this process is killed, unless it is an
-    ``orphan`` then.
+    It inherits the open files ``fds``. It is ended, with everything in its session, if the body
+    fails or is interrupted; the kernel kills it when this process is killed, unless ``orphan``.
 
     :raises ProgramMissing: it is not installed
     """
@@ -164,9 +163,9 @@ def run(
 
 
 def run_with_descendants(program: str, *arguments: str | Path) -> None:
-    """Run ``program``, and end everything it started, in other sessions too, when we end.
+    """Run ``program``; end all of its descendants, in other sessions too, when this process ends.
 
-    It gets paths of our open files by :func:`file_of_ours`; it inherits none.
+    It inherits no open files; :func:`file_of_ours` gives paths of this process's files.
 
     :raises ProgramMissing: it is not installed
     :raises ProgramFailed: its exit status is not 0
@@ -201,7 +200,7 @@ def _decoded(output: bytes) -> str:
 
 
 def _end_with_parent() -> list[str]:
-    """Return the beginning of a command line that ends with this process, by setpriv(1)."""
+    """Return a setpriv(1) prefix that makes a command end with this process."""
     with contextlib.suppress(ProgramMissing):
         return [find("setpriv"), "--pdeathsig", "KILL", "--"]
     return []
@@ -219,7 +218,7 @@ def same_file(fd: int) -> str:
 
 
 def file_of_ours(fd: int) -> str:
-    """Return a path of our open file for a program that does not inherit it."""
+    """Return a path of an open file of this process for a program that does not inherit it."""
     return f"/proc/{os.getpid()}/fd/{fd}"
 
 
@@ -229,7 +228,7 @@ def first_line(text: str) -> str:
 
 
 def last_line(text: str) -> str:
-    """Return the last line of a program's output: most often the one with the cause."""
+    """Return the last line of a program's output, which usually gives the cause."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.endswith(HINTS)] or lines
     return lines[-1] if lines else NO_MESSAGE

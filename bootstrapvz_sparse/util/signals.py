@@ -11,7 +11,7 @@ from typing import Any
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-_deferred: list[int] | None = None  # signals that came while they were deferred
+_deferred: list[int] | None = None  # signals received while deferred
 
 
 @contextlib.contextmanager
@@ -26,7 +26,7 @@ def interrupt_once() -> Iterator[None]:
             _deferred.append(number)
             return
         error = sys.exc_info()[1]
-        while error is not None:  # the exception being handled, and those that led to it
+        while error is not None:  # the exception being handled, and its context
             if isinstance(error, KeyboardInterrupt):
                 return
             error = error.__context__
@@ -39,7 +39,7 @@ def interrupt_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def handlers(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
-    """Handle signals by ``handler`` during the body."""
+    """Handle the signals ``numbers`` with ``handler`` during the body."""
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
@@ -50,10 +50,10 @@ def handlers(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
 
 @contextlib.contextmanager
 def defer_signals() -> Iterator[None]:
-    """Defer terminating signals until the body ends, which must not start programs.
+    """Defer terminating signals until the body ends. The body must not start programs.
 
-    Blocking them is not enough. Where there are other threads, such as that of a live display, the
-    kernel hands a signal to one of those, and Python handles it in this one nevertheless.
+    Blocking them is not enough. If there are other threads, such as a live display, the kernel
+    delivers the signal to one of them, and Python still runs the handler in the main thread.
     """
     global _deferred
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)

@@ -1,8 +1,8 @@
-"""Run a command, and end all of its descendants with the process that asked for it.
+"""Run a command, and end all of its descendants when the requesting process ends.
 
-A script of its own for :func:`.programs.run_with_descendants`: it survives the kill of its parent
-for as long as it needs to kill the rest. Arguments: the reading end of a pipe that the parent
-holds open, and the command. Source: prctl(2), PR_SET_CHILD_SUBREAPER.
+A separate script for :func:`.programs.run_with_descendants`: if its parent is killed, it survives
+long enough to kill the descendants. Arguments: the read end of a pipe that the parent holds open,
+and the command. Source: prctl(2), PR_SET_CHILD_SUBREAPER.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(alive: int, command: list[str]) -> int:
 
 
 def kill_descendants() -> None:
-    """Kill every child until there are none: the children of the dead become ours."""
+    """Kill every child until none is left: orphaned descendants become children of this process."""
     while children := [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc")))
                        if _parent(pid) == os.getpid()]:  # fmt: skip
         for pid in children:

@@ -1,8 +1,8 @@
-"""Incomplete files and folders, beside the place where the complete file will be.
+"""Temporary files and folders, beside the final place of the complete file.
 
-Each is locked by flock(2) while a process works on it. One that is not locked was left by a killed
-process, and the next run for the same place removes it. Each is marked by an extended attribute
-with its inode: a name alone proves nothing in a folder where other users rename files.
+Each is locked by flock(2) while in use. An unlocked one was left by a killed process, and the next
+run for the same place removes it. Each is marked by an extended attribute with its inode, since a
+name proves nothing in a folder where other users can rename files.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ MARK = "user.bvz-sparse"  # the extended attribute
 
 
 class Temporary(NamedTuple):
-    """A new file, open for reading and writing, that only its owner may open.
+    """A new file, open for reading and writing, accessible only to its owner.
 
     Programs must write to ``/proc/self/fd/N``: in a folder that other users can write, the file
-    at ``path`` may have been exchanged. ``folder`` leads to its folder, see :func:`anchored`.
+    at ``path`` may have been replaced. ``folder`` is a path to its folder, see :func:`anchored`.
     """
 
     path: Path
@@ -38,9 +38,9 @@ class Temporary(NamedTuple):
     folder: Path
 
     def place(self, path: Path, folder: Path | None = None) -> None:
-        """Rename the file to ``path``, replacing the file there, and wait until that is on disk.
+        """Rename the file to ``path``, replacing the file there, and sync this to disk.
 
-        ``folder`` leads to the folder of ``path`` where that is not the file's own.
+        ``folder`` is a path to the folder of ``path`` if it differs from the file's own.
 
         :raises ImageInUse: the temporary name belongs to another file now
         :raises OSError: see rename(2)
@@ -60,7 +60,7 @@ class Temporary(NamedTuple):
 
 @contextmanager
 def temporary(path: Path, folder: Path | None = None) -> Iterator[Temporary]:
-    """Create a file beside ``path`` for the body to fill and place; remove it if it does not.
+    """Create a file beside ``path`` for the body to fill and place; remove it if it is not placed.
 
     ``folder`` leads to the folder of ``path`` where the caller holds it already.
 
@@ -90,7 +90,7 @@ def remove_stale(path: Path, folder: Path | None = None) -> list[Path]:
 
 
 def stale(folder: Path, *, remove: bool) -> list[Path]:
-    """Return all temporaries in ``folder`` that killed processes left, removed if ``remove``.
+    """Return the temporaries that killed processes left in ``folder``; remove them if ``remove``.
 
     :raises OSError: the folder cannot be listed
     """
@@ -99,7 +99,7 @@ def stale(folder: Path, *, remove: bool) -> list[Path]:
 
 
 def _is_stale(path: Path, *, remove: bool) -> bool:
-    """Return whether a killed process of this user left ``path``; and ``remove`` it then."""
+    """Return whether a killed process of this user left ``path``; remove it if ``remove``."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:  # gone, of another user, or a symbolic link
@@ -116,8 +116,8 @@ def _is_stale(path: Path, *, remove: bool) -> bool:
 def _is_ours(fd: int, path: Path) -> bool:
     """Return whether this user's process created the open file or folder.
 
-    One that has no mark and no content was created right before the process was killed, or in a
-    filesystem without extended attributes: nothing is lost with it.
+    If it has neither a mark nor content, it was created right before the process was killed, or in
+    a filesystem without extended attributes: nothing is lost by removing it.
     """
     status = os.fstat(fd)
     if status.st_uid != os.geteuid():
@@ -130,7 +130,7 @@ def _is_ours(fd: int, path: Path) -> bool:
 
 
 def _mark(status: os.stat_result) -> bytes:
-    """Return the value of the mark, which a copy of the file does not have."""
+    """Return the value of the mark, which is not valid for a copy of the file."""
     return str(status.st_ino).encode()
 
 
@@ -143,7 +143,7 @@ def _temporaries_of(name: str, folder: Path) -> list[Path]:
     pattern = re.compile(rf"{re.escape(_start(name))}{digits}{re.escape(SUFFIX)}", re.S)
     try:
         return [folder / entry for entry in os.listdir(folder) if pattern.fullmatch(entry)]
-    except OSError:  # the folder may not be listed
+    except OSError:  # the folder cannot be listed
         return []
 
 
@@ -170,7 +170,7 @@ def _created(
             except OSError as error:
                 error.filename = str(path.parent / name.name)
                 raise
-            if _lock(fd, name):  # not taken for a leftover before it was locked
+            if _lock(fd, name):  # not removed as a leftover before it was locked
                 with suppress(OSError):  # a filesystem without extended attributes
                     os.setxattr(fd, MARK, _mark(os.fstat(fd)))
                 yield Temporary(path.parent / name.name, fd, folder)
@@ -194,7 +194,7 @@ def _create_folder(path: Path) -> int:
 
 
 def _lock(fd: int, path: Path) -> bool:
-    """Lock ``fd`` unless another process does; return whether that is done and it is ``path``."""
+    """Lock ``fd`` unless another process has; return True if it is locked and at ``path``."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -210,7 +210,7 @@ def is_at(fd: int, path: Path) -> bool:
 
 
 def _remove(fd: int, path: Path) -> bool:
-    """Remove the open file or folder if it still has the name ``path``; return whether it is."""
+    """Remove the open file or folder if it is still named ``path``; return True if removed."""
     if not is_at(fd, path):
         return False
     status = os.fstat(fd)

@@ -30,12 +30,12 @@ def as_utf8(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` in one line, with escapes for everything that is not printable."""
+    """Return ``text`` as one line, with non-printable characters escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in as_utf8(text))
 
 
 def human(size: float) -> str:
-    """Return a number of bytes in the unit that suits it: ``741.3 MiB``."""
+    """Return a number of bytes in a suitable unit: ``741.3 MiB``."""
     if size < 1024:
         return f"{size:.0f} B"
     exponent = min(int(math.log(size, 1024)), len(UNITS))

@@ -1,4 +1,4 @@
-"""Folders by descriptor: held whatever their names become, removed, never across a mount point."""
+"""Folders held or removed by descriptor, independent of their names; never across a mount point."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def anchored(folder: Path) -> Iterator[Path]:
 
 
 def remove_tree(path: Path, inode: int | None = None) -> bool:
-    """Remove the folder ``path`` with everything in it that can be removed.
+    """Remove the folder ``path`` and all of its contents that can be removed.
 
-    Symbolic links are not followed; nothing is removed behind a mount point or in another
-    filesystem. With ``inode`` only if ``path`` is that folder. Return whether it is gone.
+    Symbolic links are not followed; nothing is removed below a mount point or in another
+    filesystem. With ``inode``, remove it only if it has that inode. Return whether it is gone.
     """
     try:
         parent = os.open(path.parent, FOLDER & ~os.O_NOFOLLOW)
@@ -46,9 +46,9 @@ def remove_tree(path: Path, inode: int | None = None) -> bool:
 
 
 def _remove(parent: int, name: str, place: tuple[int, str], inode: int | None = None) -> None:
-    """Remove the folder ``name`` in the folder that is open as ``parent``.
+    """Remove the folder ``name`` in the open folder ``parent``.
 
-    :raises OSError: it is not a folder, lies elsewhere than in ``place``, or is not empty then
+    :raises OSError: it is not a folder, is not in ``place``, or cannot be emptied
     """
     fd = os.open(name, FOLDER, dir_fd=parent)
     try:
@@ -57,7 +57,7 @@ def _remove(parent: int, name: str, place: tuple[int, str], inode: int | None = 
         if _place(fd) != place:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         for entry in os.listdir(fd):
-            with suppress(OSError):  # what cannot be removed keeps its parents
+            with suppress(OSError):  # parents of files that cannot be removed stay
                 if stat.S_ISDIR(os.stat(entry, dir_fd=fd, follow_symlinks=False).st_mode):
                     _remove(fd, entry, place)
                 else:
@@ -68,10 +68,9 @@ def _remove(parent: int, name: str, place: tuple[int, str], inode: int | None = 
 
 
 def _place(fd: int) -> tuple[int, str]:
-    """Return the filesystem and the mount that an open folder lies in.
+    """Return the filesystem and the mount of an open folder.
 
-    A folder that is bound elsewhere keeps its filesystem, and has another mount:
-    proc_pid_fdinfo(5).
+    A bind mount has the same filesystem, but another mount ID: proc_pid_fdinfo(5).
     """
     with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
         mount = next((line for line in file if line.startswith("mnt_id:")), "")

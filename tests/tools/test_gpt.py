@@ -144,8 +144,8 @@ def test_refuses_damage_of_both(image: Path, change: Callable[[Path], None], rea
     [
         (_set(512, bytes(8)), "the primary GPT is missing"),
         (_set(510, bytes(2)), "the protective MBR is missing"),
-        (_set(450, b"\x83"), "the MBR has a partition that the GPT has not"),
-        (_hybrid, "the MBR has a partition that the GPT has not"),
+        (_set(450, b"\x83"), "the MBR has a partition that is not in the GPT"),
+        (_hybrid, "the MBR has a partition that is not in the GPT"),
     ],
 )
 def test_refuses_damage(image: Path, change: Callable[[Path], None], reason: str) -> None:

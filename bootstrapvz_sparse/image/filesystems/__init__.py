@@ -1,7 +1,7 @@
 """Free space of filesystems, one reader each.
 
-A reader returns byte ranges of the image, or raises :class:`UntrustedMetadata`: then nothing
-counts as free there. It reads metadata only and never writes.
+A reader returns byte ranges of the image, or raises :class:`UntrustedMetadata`: then none of its
+blocks count as free. It reads metadata only and never writes.
 """
 
 from __future__ import annotations

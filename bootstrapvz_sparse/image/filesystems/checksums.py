@@ -16,7 +16,7 @@ def _table(polynomial: int) -> list[int]:
 
 
 def _next_byte(table: list[int]) -> list[int]:
-    """Return the table for a byte with one more byte after it than ``table`` is for."""
+    """Return the table for a byte that is followed by one more byte than in ``table``."""
     return [_CRC32C[value & 0xFF] ^ value >> 8 for value in table]
 
 
@@ -27,7 +27,7 @@ _CRC32C_3 = _next_byte(_CRC32C_2)
 _CRC16 = _table(0xA001)
 
 
-@lru_cache(maxsize=64)  # the bitmaps of empty groups are all alike
+@lru_cache(maxsize=64)  # the bitmaps of all empty groups are the same
 def crc32c(data: bytes, crc: int = 0xFFFFFFFF) -> int:
     """Return CRC-32C (Castagnoli) as ext4 uses it: not inverted at the end. XFS inverts it."""
     position = 0
@@ -68,7 +68,7 @@ def _by_words(data: bytes, crc: int) -> int:
 
 @lru_cache(maxsize=1)
 def _piece_tables() -> tuple[list[int], list[int], list[int], list[int], int]:
-    """Return the effect of a piece of zeros on each byte of a checksum, and the one of ones.
+    """Return the effect of a piece of zeros on each byte of a checksum, and of a piece of ones.
 
     A checksum is linear: that of a xor is the xor of the checksums.
     """

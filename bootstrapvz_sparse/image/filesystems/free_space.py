@@ -1,4 +1,4 @@
-"""The answers of a reader: the free space of one filesystem, or why there is none to reclaim."""
+"""The results of a reader: the free space of a filesystem, or why none can be reclaimed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class NeedsRecovery(UntrustedMetadata):
 class FreeSpace(NamedTuple):
     """The free space of a filesystem, as byte ranges of the image.
 
-    ``free``: blocks of no file and no metadata. ``journal``: the log of an empty journal.
-    ``swap``: a swap area after its header.
+    ``free``: blocks that belong to neither a file nor metadata. ``journal``: the log of an empty
+    journal. ``swap``: a swap area after its header.
     """
 
     free: Ranges = []

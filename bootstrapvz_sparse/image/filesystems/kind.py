@@ -15,9 +15,9 @@ class Kind(NamedTuple):
     """A kind of filesystem.
 
     ``types``: its names in the output of blkid(8). ``reader``: finds the free space, or raises
-    UntrustedMetadata; None where only the kernel knows it. ``checker``: the program that
-    examines it, "" if there is none. ``discardable``: the kernel mounts it and passes FITRIM on.
-    ``mkfs``: the programs that make it.
+    UntrustedMetadata; None where only the kernel knows it. ``checker``: the program that examines
+    it, "" if there is none. ``discardable``: the kernel can mount it and supports FITRIM. ``mkfs``:
+    the programs that create it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The swap reader: nothing after the header survives a boot.
+"""The reader of swap areas, whose contents after the header do not survive a boot.
 
 Format: ``union swap_header`` of linux/swap.h, mkswap(8). Signatures of hibernation: libblkid's
 swap.c, and HIBERNATE_SIG of the kernel's kernel/power/swap.c.

@@ -1,9 +1,9 @@
 """Guards against other users of the bytes that a filesystem calls free.
 
-A filesystem speaks for its own files only. Before anything is called free the image is judged as a
-whole by guards, one small function each. They read superblocks and the first data where no
-filesystem is, never holes and never the content of files. Blocks of zeros change no byte and may
-always become holes. A hash tree in another file cannot be seen.
+A filesystem's metadata covers only its own files. Before anything counts as free, guards examine
+the whole image; each is one small function. They read superblocks and the first data outside
+filesystems, never holes and never the content of files. Punching zeros changes no byte, so blocks
+of zeros may always become holes. A hash tree in another file cannot be detected.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ PARTITION_GUARDS = (
 
 
 class Verdict(NamedTuple):
-    """The reasons why nothing may be called free.
+    """The reasons why blocks do not count as free.
 
-    ``everything`` is the reason for the whole image, ``""`` without one; ``partitions`` holds the
-    reason of each suspect that has one, by its number.
+    ``everything`` is the reason for the whole image, or ``""``; ``partitions`` maps the numbers of
+    suspects to their reasons.
     """
 
     everything: str = ""
@@ -53,9 +53,9 @@ class Verdict(NamedTuple):
 def judge(
     image: Map, fd: int, suspects: Iterable[Suspect], signature: Signature = UNKNOWN
 ) -> Verdict:
-    """Judge the disk that the map ``image`` shows of the open file ``fd``.
+    """Judge the disk ``image``, a map of the open file ``fd``.
 
-    ``signature`` is what blkid(8) found of the image as a whole.
+    ``signature`` holds blkid(8)'s results for the image as a whole.
 
     :raises OSError: the image cannot be read
     """

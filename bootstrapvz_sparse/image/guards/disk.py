@@ -1,4 +1,4 @@
-"""An image as a whole, and the bytes in it that no filesystem speaks for."""
+"""An image as a whole, and the bytes in it that belong to no filesystem."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Disk:
     def unclaimed(self, suspect: Suspect) -> Ranges:
         """Return the ranges of the file with data behind the filesystem's end.
 
-        A suspect without a known content has no filesystem: all its data are returned.
+        A suspect with unknown content has no filesystem: all of its data is returned.
 
         :raises OSError: the image cannot be read
         """
@@ -48,7 +48,7 @@ class Disk:
         return self.written(suspect.where, end, size)
 
     def written(self, where: Map, start: int, end: int) -> Ranges:
-        """Return the ranges of the file that hold data of ``where`` from ``start`` to ``end``."""
+        """Return the ranges of the file with data of ``where`` from ``start`` to ``end``."""
         wanted = union(where.to_image([(start, end)]))
         return list(_data_within(self.fd, wanted))
 
@@ -60,7 +60,7 @@ class Disk:
         return list(_data_within(self.fd, gaps))
 
     def chunks(self, ranges: Iterable[Range], limit: int = sys.maxsize) -> Iterator[bytes]:
-        """Yield what the file has in ``ranges``, from the first block that is not zero.
+        """Yield the content of the file in ``ranges``, from the first block that is not zero.
 
         At most ``limit`` bytes are read.
 

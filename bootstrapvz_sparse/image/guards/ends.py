@@ -12,16 +12,16 @@ PAGE = 4096
 
 
 def filesystem_end(suspect: Suspect) -> int:
-    """Return the byte behind the filesystem, or 0 where its superblock does not say so.
+    """Return the first byte behind the filesystem, or 0 if its superblock does not give it.
 
-    Only filesystems whose free space may be released are known.
+    Only filesystems whose free space can be freed are supported.
     """
     end = _ENDS.get(suspect.kind)
     return end(suspect) if end else 0
 
 
 def allocation_unit(suspect: Suspect) -> int:
-    """Return the bytes of which a filesystem is a whole number: a shorter rest is of no use.
+    """Return the size unit of a filesystem in bytes: a shorter remainder stays unused.
 
     mke2fs(8) also rounds down to a page. Source: Linux, fs/ext4/ext4.h, s_log_cluster_size.
     """

@@ -1,6 +1,6 @@
 """Signatures that contradict the filesystem at the start of a partition.
 
-Each function returns why nothing in the partition may be called free, ``""`` if it found nothing.
+Each function returns the reason why no block in the partition counts as free, or ``""``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MD_MAGIC = 0xA92B4EFC
 BCACHE_MAGIC = bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81")
 BCACHEFS_MAGIC = bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef")
 DRBD_MAGICS = tuple(bytes.fromhex(f"837402{version}") for version in ("6b", "6c", "6d"))
-DRBD_INDEX = 128 << 20  # bytes of metadata for each device, where they are on a device of their own
+DRBD_INDEX = 128 << 20  # bytes of metadata for each device, if stored on a separate device
 
 
 def contradiction(disk: Disk, suspect: Suspect) -> str:
@@ -30,7 +30,7 @@ def contradiction(disk: Disk, suspect: Suspect) -> str:
 def array_member(disk: Disk, suspect: Suspect) -> str:
     """Report a member of an array: its superblock may lie at either end.
 
-    libblkid looks for no arrays in partitions of up to 1,440 KiB, and not at other checksums.
+    libblkid skips partitions of up to 1,440 KiB, and superblocks with a wrong checksum.
 
     Source: md(4), "MD SUPER BLOCK"; Linux, md_p.h: ``MD_SB_MAGIC`` in either byte order, 64 KiB to
     128 KiB before the end (0.90), 8 KiB before it (1.0), at 0 (1.1), at 4 KiB (1.2).
@@ -94,7 +94,7 @@ def _unknown_kind(suspect: Suspect) -> str:
 
 
 def behind_filesystem(disk: Disk, suspect: Suspect) -> str:
-    """Report bytes behind the end of the filesystem that are not zero: they belong to another user.
+    """Report non-zero bytes behind the end of the filesystem: they belong to another user.
 
     :raises OSError: the image cannot be read
     """

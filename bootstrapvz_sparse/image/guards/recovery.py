@@ -1,6 +1,7 @@
-"""Filesystems that were not unmounted: the guest was copied while it ran, or is suspended.
+"""Filesystems that were not unmounted: the guest was copied while running, or is suspended.
 
-Such a guest may hold in memory what no superblock shows, in every filesystem of the image.
+The memory of such a guest may hold changes to every filesystem of the image that no superblock
+shows.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ IN_USE = "it was not unmounted"
 
 
 def needs_recovery(suspect: Suspect) -> str:
-    """Return why the filesystem needs recovery, ``""`` where it does not or is not known here.
+    """Return why the filesystem needs recovery; ``""`` if it does not, or is not supported here.
 
-    The log of XFS takes a reader: :attr:`Suspect.dirty` holds its answer.
+    The log of XFS needs a reader, whose result is in :attr:`Suspect.dirty`.
     """
     if suspect.dirty:
         return suspect.dirty

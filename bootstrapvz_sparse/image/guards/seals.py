@@ -1,7 +1,8 @@
 """Hashes, checksums and snapshots over blocks that a filesystem calls free.
 
-Each function returns why nothing in the whole image may be called free, ``""`` if it found nothing:
-a tree in one partition covers another one, and which one is seldom written anywhere.
+Each function returns the reason why no block of the image counts as free, or ``""``. The reason
+applies to the whole image, because a tree in one partition covers another one, which it seldom
+names.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .owners import DRBD_INDEX, has_drbd
 from .suspect import Suspect
 from .verity_types import VERITY_TYPES
 
-# blkid's types of what belongs to the blocks of another device
+# blkid's types of data that belongs to the blocks of another device
 COMPANIONS = {
     "DM_verity_hash": "a dm-verity hash tree",
     "DM_integrity": "dm-integrity checksums",
@@ -26,7 +27,7 @@ VERITY_MAGIC = b"verity\0\0"
 DIGEST, SHA_1 = 32, 20  # bytes of a SHA-256, or half of a SHA-512
 HASH_BLOCKS = (512, 1024, 2048, 4096)
 ASCII = bytes(range(0x80))
-MAX_READ = 32 << 20  # bytes of data, in each place without a filesystem
+MAX_READ = 32 << 20  # bytes of data, in each area without a filesystem
 
 
 def verity_type(disk: Disk) -> str:
@@ -59,7 +60,7 @@ def companion(disk: Disk) -> str:
 
 
 def _mapper_metadata(suspect: Suspect) -> str:
-    """Return the name of device-mapper metadata that blkid does not know.
+    """Return the name of device-mapper metadata that blkid does not recognise.
 
     Source: Linux, drivers/md: ``CACHE_SUPERBLOCK_MAGIC``, ``THIN_SUPERBLOCK_MAGIC``,
     ``SUPERBLOCK_MAGIC`` of dm-era-target.c and dm-clone-metadata.c, ``MEMORY_SUPERBLOCK_MAGIC``.
@@ -91,11 +92,11 @@ def android_boot(disk: Disk) -> str:
 
 
 def hash_tree(disk: Disk) -> str:
-    """Look for dm-verity hash trees where no filesystem is.
+    """Look for dm-verity hash trees outside filesystems.
 
-    These places are partitions without a known content, what lies behind the end of each
-    filesystem, and what lies outside the partitions. A superblock is looked for in the first
-    32 MiB of their data; a headerless tree begins with its root block where data begin.
+    The search covers partitions with unknown content, the space behind the end of each filesystem,
+    and the space outside the partitions. A superblock is searched for in the first 32 MiB of data
+    in each; a headerless tree begins with its root block at the start of the data.
 
     Source: cryptsetup, ``lib/verity/verity.c``, ``struct verity_sb``: signature; veritysetup(8),
     ``--hash-offset``, ``--no-superblock``.
@@ -133,7 +134,7 @@ def _find(chunk: bytes) -> Iterator[int]:
 
 
 def is_root_block(block: bytes) -> bool:
-    """Return True for a block that holds digests only, as the first of a headerless hash tree.
+    """Return True for a block that holds only digests, as the first one of a headerless hash tree.
 
     Digests fill it from its start, with zeros behind them. Those of SHA-1 take 32 bytes each, or
     20 in version 0 (ChromeOS). Source: Linux, Documentation/admin-guide/device-mapper/verity.rst,
@@ -145,10 +146,10 @@ def is_root_block(block: bytes) -> bool:
 def _digests(block: bytes) -> bool:
     """Return True if the block is digests up to its zeros.
 
-    Digests of equal blocks are equal: no two of them are compared.
+    Digests of equal blocks are equal, so duplicate digests are allowed.
     """
     used = block.rstrip(b"\0")
-    if len(used) <= DIGEST:  # a root block has two digests at least
+    if len(used) <= DIGEST:  # a root block has at least two digests
         return False
     if 8 * len(used.translate(None, ASCII)) < len(used):  # text
         return False

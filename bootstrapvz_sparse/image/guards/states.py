@@ -1,6 +1,6 @@
-"""Images of a guest that is not shut down, or with a table that contradicts their content.
+"""Images of a guest that was not shut down, or whose partition table contradicts their content.
 
-Each function returns why nothing in the whole image may be called free, ``""`` if it found nothing.
+Each function returns the reason why no block of the image counts as free, or ``""``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SUSPENDED = (  # the signatures of libblkid/src/superblocks/swap.c
 def stacked_table(disk: Disk) -> str:
     """Report a partition table on a disk that another signature claims: one of them may be stale.
 
-    Source: blkid(8), which reports both TYPE and PTTYPE. isohybrid(1) images have both by intent,
-    and so has a disk with partitions that is a member of a mirror.
+    Source: blkid(8), which reports both TYPE and PTTYPE. isohybrid(1) images have both on purpose,
+    as does a partitioned disk that is a member of a mirror.
     """
     kind, table = disk.signature.type, disk.signature.table
     if disk.signature.ambivalent:
@@ -52,7 +52,7 @@ def _suspended(suspect: Suspect) -> bool:
 
 
 def running(disk: Disk) -> str:
-    """Report a guest that was copied while it ran: one of its filesystems needs recovery.
+    """Report a guest that was copied while running: one of its filesystems needs recovery.
 
     Source: see :mod:`.recovery`, for each filesystem.
     """

@@ -12,8 +12,8 @@ class Suspect(NamedTuple):
 
     ``kind`` is the type that blkid(8) reports and ``ambivalent`` its verdict that there are
     several; ``table`` the type of a partition table in it. ``type_code`` is the GUID of its type in
-    a GPT or the type byte of an MBR in hexadecimal. ``dirty`` is the reason of a reader that found
-    a log to replay, ``""`` without one.
+    a GPT or the type byte of an MBR in hexadecimal. ``dirty`` is the reason given by a reader if a
+    log must be replayed, or ``""``.
     """
 
     number: int
@@ -29,7 +29,7 @@ class Suspect(NamedTuple):
         return self.name or (f"partition {self.number}" if self.number else "the image")
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return ``length`` bytes at ``offset``, or none where the suspect or the image ends."""
+        """Return ``length`` bytes at ``offset``, or none if the suspect or the image is shorter."""
         if offset < 0 or offset + length > self.where.size:
             return b""
         try:

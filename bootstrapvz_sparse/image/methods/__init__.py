@@ -1,4 +1,4 @@
-"""Ways to make an image sparse, one file each, and the choice among them."""
+"""Methods of making an image sparse, one file each, and the choice among them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ METHODS = {
     )
 }
 
-AUTO = (PUNCH, COPY)  # the first that is supported; the others do the same, slower
-FALLING_BACK = (REFLINK,)  # gives way to AUTO where it is unsupported
+AUTO = (PUNCH, COPY)  # the first supported one is used; the others are slower
+FALLING_BACK = (REFLINK,)  # falls back to AUTO if unsupported
 
 
 def choose(name: str, job: Job) -> Method:

@@ -1,4 +1,4 @@
-"""Empty the free blocks before an external program runs, which then finds them as zeros."""
+"""Make free blocks read as zeros before an external program runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHUNK_SIZE = 1 << 20
 
 
 def free_for_programs(job: Job) -> None:
-    """Make the free space of the image read as zeros: by holes, or written where there are none.
+    """Make the free space of the image read as zeros, by holes or else by writing zeros.
 
     :raises OSError: the image cannot be read or written
     """

@@ -1,4 +1,4 @@
-"""The job of a method, and the record of one."""
+"""The job of a method, and the record that describes a method."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..survey import Survey
 class Job(NamedTuple):
     """An image to make sparse.
 
-    ``capabilities``: of the folder of the image. ``min_hole``: bytes of the shortest hole that
-    the methods make which punch themselves. ``command``: the program of the method of that name,
-    with its arguments.
+    ``capabilities``: of the folder of the image. ``min_hole``: bytes of the shortest hole made by
+    methods that punch holes themselves. ``command``: the program of the method of that name, with
+    its arguments.
     """
 
     image: Image
@@ -40,7 +40,7 @@ class Method(NamedTuple):
     """A way to make an image sparse; ``docs/writing-a-method.md`` describes how to add one.
 
     ``summary``: one line for help texts and tables. ``programs``: the external programs that it
-    runs. ``in_place``: it changes the image itself, and so needs no room for a second file.
+    runs. ``in_place``: it changes the image itself, so it needs no space for a second file.
     ``honours_min_hole``: it makes no shorter holes than the job's. ``scans``: it runs the scan of
     its job. ``mounts``: it mounts the filesystems of the image, which writes to their metadata.
     """

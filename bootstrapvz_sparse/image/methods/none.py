@@ -1,4 +1,4 @@
-"""Free only the blocks that no filesystem needs; blocks of zeros stay allocated."""
+"""Free only the blocks that no filesystem uses; blocks of zeros stay allocated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Punch holes into the image itself: no second copy, and valid at every moment."""
+"""Punch holes into the image itself, without a second copy; the image stays valid throughout."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def apply(job: Job) -> Iterator[int]:
 
 
 def punch_file(fd: int, job: Job) -> None:
-    """Punch everything that needs no space in the file ``fd``: the job's image, or a clone of it.
+    """Punch all unneeded blocks of the file ``fd``, which is the job's image or a clone of it.
 
     :raises OSError: it cannot be read or written
     """
@@ -32,7 +32,7 @@ def punch_file(fd: int, job: Job) -> None:
         punch_all(fd, freeable, job.image.watch)
     else:
         with punching(fd, freeable, job.image.watch):  # the scan reads other blocks meanwhile
-            job.scan(job.image.fd)  # not the clone, which is to be proved the same
+            job.scan(job.image.fd)  # not the clone, which verification compares with it
     everything = union(job.survey.freeable, job.scan.zero)
     punch_all(fd, difference(long_enough(everything, job), freeable), job.image.watch)
     os.fsync(fd)

@@ -1,4 +1,4 @@
-"""Replace the image by a punched clone: the original is not touched until then."""
+"""Replace the image by a punched clone; the original is untouched until then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Room and permission for a second file beside the image."""
+"""Checks of space and permission for a second file beside the image."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .job import Job
 
 
 def copy_size(job: Job) -> int:
-    """Return the bytes that a sparse copy takes at most."""
-    # where holes are not reported all of the image may have to be read
+    """Return the maximum size of a sparse copy in bytes."""
+    # if holes are not reported, the whole image counts as data
     return min(total(job.survey.to_read), allocated(os.fstat(job.image.fd)))
 
 
 def no_holes(job: Job) -> str:
-    """Return why there cannot be a sparse file; "" if there can."""
+    """Return why the folder cannot hold a sparse file; "" if it can."""
     return "" if job.capabilities.sparse else "the build filesystem does not support sparse files"
 
 
 def no_room(image: Image, needed: int) -> str:
-    """Return why there cannot be a second file of ``needed`` bytes; "" if there can."""
+    """Return why the folder cannot hold a second file of ``needed`` bytes; "" if it can."""
     status = os.fstat(image.fd)
     if status.st_nlink > 1:
         return f"the image has {status.st_nlink} hard links, and only one would be replaced"

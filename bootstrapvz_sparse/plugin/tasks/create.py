@@ -16,11 +16,11 @@ from ..context import Info, Volume
 
 
 class CreateSparse(Task):
-    """Create a file of full size without allocated blocks, in place of ``loopback.Create``."""
+    """Create a file of full size without allocated blocks, instead of ``loopback.Create``."""
 
     description = "Creating a sparse volume"
     phase = phases.volume_creation
-    successors = [loopback.Create]  # which is not run: before everything that follows it
+    successors = [loopback.Create]  # not run itself: keep its place in the order
 
     @classmethod
     def run(cls, info: Info) -> None:
@@ -44,7 +44,7 @@ class CreateSparse(Task):
 
 
 def _create_without_truncate(volume: Volume, image: Path, size: int) -> None:
-    """Do what ``volume.create`` does, by the system call that truncate(1) makes."""
+    """Create the volume as ``volume.create`` does, using the system call behind truncate(1)."""
     os.truncate(image, size)
     volume.image_path = str(image)
     volume.fsm.current = "detached"

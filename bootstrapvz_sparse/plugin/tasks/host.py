@@ -27,7 +27,7 @@ class AddRequiredCommands(Task):
     @classmethod
     def run(cls, info: Info) -> None:
         settings = context.settings(info)
-        programs = ["blkid", "sfdisk"]  # to find the filesystems of the image
+        programs = ["blkid", "sfdisk"]  # needed to find the filesystems of the image
         if settings.sparsify in METHODS:
             programs += METHODS[settings.sparsify].programs
         if settings.reclaim == "zerofree":

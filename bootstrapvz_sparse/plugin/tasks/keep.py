@@ -26,7 +26,7 @@ class OverLimit(TaskError):
 def is_wanted() -> bool:
     """Return whether the failure that is being handled leaves a finished image worth keeping.
 
-    An interrupted build is undone; so is an image that was found to be wrong or too large.
+    An interrupted build is undone; so is one whose image is wrong or too large.
     """
     return not isinstance(sys.exc_info()[1], (KeyboardInterrupt, VerificationFailed, OverLimit))
 
@@ -52,7 +52,7 @@ class KeepImage(Task):
 
 
 class KeepTarball(Task):
-    """Name the tarball, which is complete and checked."""
+    """Print the path of the tarball, which is complete and checked."""
 
     description = "Keeping the tarball"
     phase = phases.cleaning

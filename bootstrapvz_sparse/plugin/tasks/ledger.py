@@ -44,7 +44,7 @@ def above_limit(info: Info, reason: str) -> NoReturn:
 
 
 def _write(info: Info, *, image: str | None, tarball: str | None) -> None:
-    """Write the ledger to the file that the manifest names, if it names one."""
+    """Write the ledger to the file named by the manifest, if any."""
     path = _report(info)
     if path is None:
         return
@@ -89,7 +89,7 @@ class CheckReport(Task):
 
 
 class Begin(Task):
-    """Add the first entry, however the volume was created, and watch the peak of its size."""
+    """Add the first entry, however the volume was created, and start measuring the peak."""
 
     description = "Beginning the ledger"
     phase = phases.volume_creation

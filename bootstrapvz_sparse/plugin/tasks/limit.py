@@ -29,7 +29,7 @@ class Weigh(Task):
     @classmethod
     def run(cls, info: Info) -> None:
         options = ["--null", "--one-file-system", "--block-size=1", "--max-depth=3"]
-        # only for the message: a file that vanishes meanwhile does not matter
+        # needed only for the message: files may vanish meanwhile
         result = programs.run("du", *options, "--", info.root, check=False)
         context.state(info).folder_sizes = _largest(result.stdout, info.root)
 

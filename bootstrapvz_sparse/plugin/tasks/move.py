@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 
 class MoveSparse(Task):
-    """Move the image without filling its holes, in place of ``image.MoveImage``."""
+    """Move the image without filling its holes, instead of ``image.MoveImage``."""
 
     description = "Moving the sparse image"
     phase = phases.image_registration
-    successors = [image.MoveImage]  # which is not run: before everything that follows it
+    successors = [image.MoveImage]  # not run itself: keep its place in the order
 
     @classmethod
     def run(cls, info: Info) -> None:

@@ -60,9 +60,9 @@ def _options(point: str) -> tuple[str, ...]:
 
 
 def kinds_to_discard(reclaim: str, volume: Mapping[str, Any]) -> set[str]:
-    """Return the filesystems of the volume in which the kernel shall discard free blocks.
+    """Return the filesystems of the volume in which the kernel is to discard free blocks.
 
-    By default these are the ones without a reader: the engine itself does not mount an image.
+    By default these are the filesystems without a reader: the engine itself never mounts an image.
     """
     settings = volume["partitions"].values()
     kinds = {
@@ -76,7 +76,7 @@ def kinds_to_discard(reclaim: str, volume: Mapping[str, Any]) -> set[str]:
 
 
 class Discard(Task):
-    """Run fstrim(8) on the filesystems that it is asked for, as late as possible."""
+    """Run fstrim(8) on the selected filesystems, as late as possible."""
 
     description = "Discarding free blocks"
     phase = phases.volume_unmounting

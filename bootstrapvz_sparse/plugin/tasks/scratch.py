@@ -1,4 +1,4 @@
-"""Keep folders that the build fills and empties again out of the image."""
+"""Keep folders with temporary files of the build out of the image."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _make(root: Path, folder: str) -> None:
     path = root
     for name in folder.split("/"):
         path = path / name
-        if path.is_symlink():  # it would lead to a folder of the host
+        if path.is_symlink():  # a link would lead to a folder of the host
             raise TaskError(f"plugins.sparse.scratch: {path} is a symbolic link")
         if not path.is_dir():
             path.mkdir()

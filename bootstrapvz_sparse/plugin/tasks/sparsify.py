@@ -25,7 +25,7 @@ BEFORE_DETACHING = ("discard", "zerofree")  # values of reclaim with tasks of th
 
 
 class Sparsify(Task):
-    """Punch holes for zeros and for blocks that the filesystems do not use."""
+    """Turn zeros and blocks that the filesystems do not use into holes."""
 
     description = "Making the volume sparse"
     phase = phases.volume_unmounting
@@ -45,7 +45,7 @@ class Sparsify(Task):
 
 
 def _make_sparse(info: Info, reclaim: str) -> None:
-    """Make the volume sparse where that is possible, and measure it."""
+    """Make the volume sparse if possible, and measure it."""
     image = Path(info.volume.image_path)
     _wait_until_detached(image)
     try:
@@ -59,9 +59,9 @@ def _make_sparse(info: Info, reclaim: str) -> None:
 
 
 def _wait_until_detached(image: Path) -> None:
-    """Wait for the loop device, which a program of the host may still read.
+    """Wait until the loop device is detached: a program of the host may still be reading it.
 
-    :raises ImageInUse: it does so for too long
+    :raises ImageInUse: the device stays attached for too long
     """
     loop.wait_until_detached(image.stat())
     if devices := loop.devices(image.stat()):

@@ -26,7 +26,7 @@ NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def _name(info: Info) -> str:
-    """Return the name of the image at Compute Engine, derived as bootstrap-vz does."""
+    """Return the image's name at Compute Engine, derived in the same way as in bootstrap-vz."""
     name: str = info.manifest.name.format(**info.manifest_vars)
     return name.lower().replace(".", "-")
 
@@ -53,12 +53,12 @@ class CheckImage(Task):
 
 
 class CreateTarball(Task):
-    """Create a reproducible, checked tarball, in place of the provider's task."""
+    """Create a reproducible, checked tarball, instead of the provider's task."""
 
     description = "Creating and checking the tarball"
     phase = phases.image_registration
     predecessors = [upstream_image.MoveImage, MoveSparse]
-    successors = [gce.CreateTarball]  # which is not run: before everything that follows it
+    successors = [gce.CreateTarball]  # not run itself: keep its place in the order
 
     @classmethod
     def run(cls, info: Info) -> None:

@@ -1,4 +1,4 @@
-"""Repairs of bugs that bootstrap-vz has on any Python and any Debian."""
+"""Repairs of bugs in bootstrap-vz that occur on any Python and any Debian."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ASSETS = Path(__file__).parent.parent / "assets"
 
 @repair("bootstrapvz.common.tasks", fork_too=False)
 def use_our_assets(module: Any) -> None:
-    """Use our assets: the package on PyPI lacks all that lie more than one folder deep."""
+    """Use our assets: the package on PyPI lacks all assets more than one folder deep."""
     module.assets = str(ASSETS)
 
 
 @repair("bootstrapvz.base.tasklist", fork_too=True)
 def order_tasks(module: Any) -> None:
-    """Sort tasks by name first: the order of independent ones hung on memory addresses."""
+    """Sort tasks by name first: the order of independent tasks depended on memory addresses."""
     sort = module.topological_sort
 
     def topological_sort(graph: Mapping[Any, Any]) -> list[Any]:
@@ -49,7 +49,7 @@ def check_host_programs(module: Any) -> None:
 
 @repair("bootstrapvz.common.tasks.cleanup", fork_too=True)
 def keep_host_motd(module: Any) -> None:
-    """Leave /var/run/motd alone: it is the host's, and it was emptied."""
+    """Leave /var/run/motd alone: the host's file was emptied."""
     replace_run(module.ClearMOTD, lambda info: None)
 
 
@@ -66,7 +66,7 @@ def write_virtio_modules_inside(module: Any) -> None:
 
 @repair("bootstrapvz.common.tasks.initd", "bootstrapvz.providers.gce.tasks.initd", fork_too=False)
 def keep_expand_root(module: Any) -> None:
-    """Leave our expand-root as it is: it was given the loop device of the build as root device."""
+    """Leave our expand-root unchanged: it was given the loop device of the build as root device."""
     for name in ("AdjustExpandRootScript", "AdjustGrowpartWorkaround", "AdjustExpandRootDev"):
         if hasattr(module, name):
             skip_when(getattr(module, name), _has_no_init_script)
@@ -78,7 +78,7 @@ def _has_no_init_script(info: Any) -> bool:
 
 @repair("bootstrapvz.providers.gce", fork_too=True)
 def shred_gce_host_keys(module: Any) -> None:
-    """Shred the SSH host keys: all machines of an image had the keys made in its build."""
+    """Shred the SSH host keys: all machines of an image shared the keys created by its build."""
     resolve_tasks = module.resolve_tasks
 
     def resolve(taskset: set[Any], manifest: Any) -> None:
@@ -95,12 +95,12 @@ def shred_gce_host_keys(module: Any) -> None:
 def copy_with_holes(module: Any) -> None:
     """Copy images with their holes: ``shutil.copyfile`` fills them.
 
-    A copy gets its name when it is complete and on disk, in place of a file of that name.
+    The copy replaces any file of that name once it is complete and on disk.
     """
 
     def copyfile(source: str, destination: str) -> None:
         with temporary(Path(destination)) as file:
-            # where files can be cloned cp does so unless told not to, and then makes no holes
+            # by default cp clones files where it can, and then makes no holes
             options = ("--sparse=always", "--reflink=never", "--")
             programs.run("cp", *options, source, programs.same_file(file.fd), fds=[file.fd])
             os.fsync(file.fd)

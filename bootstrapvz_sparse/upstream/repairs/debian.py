@@ -1,4 +1,4 @@
-"""Repairs of what Debian changed since bootstrap-vz 0.9.11."""
+"""Repairs for changes in Debian since bootstrap-vz 0.9.11."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALIASES = {
     "oldoldstable": "bullseye",
 }
 
-# Packages that providers and plugins ask for, and their names from a release on.
+# Packages that providers and plugins request, and their names since a given release.
 RENAMED = {
     "bullseye": {
         "python": "python3",
@@ -32,13 +32,13 @@ RENAMED = {
     },
     "bookworm": {"ntp": "ntpsec"},
 }
-# Compute Engine offers its clock by DHCP; Debian's chrony uses it.
+# Compute Engine announces its time server by DHCP; Debian's chrony uses it.
 RENAMED_FOR_GCE = {"bookworm": {"ntp": "chrony"}}
 
 
 @repair("bootstrapvz.common.releases", fork_too=False)
 def add_releases(module: Any) -> None:
-    """Add releases: 0.9.11 ends at stretch and takes sid for the release after it."""
+    """Add releases: 0.9.11 ends at stretch and treats sid as its successor."""
     for codename, version in RELEASES.items():
         setattr(module, codename, module._Release(codename, version))
     for alias, codename in ALIASES.items():
@@ -47,7 +47,7 @@ def add_releases(module: Any) -> None:
 
 @repair("bootstrapvz.common.tools", fork_too=False)
 def fall_back_to_stretch(module: Any) -> None:
-    """Use the rows of stretch, which still hold: the tables of packages and networks end there."""
+    """Use the rows of stretch, still valid: the tables of packages and networks end there."""
     config_get = module.config_get
 
     def fallback(path: str, config_path: list[str]) -> Any:
@@ -61,16 +61,16 @@ def fall_back_to_stretch(module: Any) -> None:
 
 @repair("bootstrapvz.common.tasks.filesystem", fork_too=True)
 def keep_mtab_link(module: Any) -> None:
-    """Leave /etc/mtab alone: writing through the link to /proc fails, removing loses it."""
+    """Leave /etc/mtab alone: writing through the link to /proc fails, and removing it loses it."""
     for task in (module.CopyMountTable, module.RemoveMountTable):
         skip_when(task, lambda info: os.path.islink(inside(info, "etc/mtab")))
 
 
 @repair("bootstrapvz.common.tasks.bootstrap", fork_too=True)
 def make_bootstrap_tarball(module: Any) -> None:
-    """Give debootstrap an empty target: with lost+found in it no tarball is made, unnoticed.
+    """Give debootstrap an empty target: with lost+found in it, it silently makes no tarball.
 
-    The tarball gets its name when it is complete: the next build used one that was cut short.
+    The tarball gets its name once complete: the next build used a truncated one.
     """
     run, filename = module.MakeTarball.run, module.get_tarball_filename
 
@@ -115,7 +115,7 @@ def name_security_suite(module: Any) -> None:
 
 @repair("bootstrapvz.common.tasks.initd", fork_too=False)
 def install_systemd_units(module: Any) -> None:
-    """Install systemd units: there are no init scripts, and systemd is about to run none."""
+    """Install systemd units: the init scripts are gone, and systemd is ending support for them."""
     run = module.InstallInitScripts.run
 
     def install(info: Any) -> None:
@@ -137,7 +137,7 @@ def install_systemd_units(module: Any) -> None:
 
 @repair("bootstrapvz.common.tasks.ssh", fork_too=False)
 def shred_all_host_keys(module: Any) -> None:
-    """Shred host keys of all types: every machine of an image had the same Ed25519 key."""
+    """Shred host keys of all types: all machines of an image shared one Ed25519 key."""
 
     def shred(info: Any) -> None:
         keys = glob.glob(inside(info, "etc/ssh/ssh_host_*_key*"))
@@ -149,7 +149,7 @@ def shred_all_host_keys(module: Any) -> None:
 
 @repair("bootstrapvz.common.tasks.cleanup", fork_too=False)
 def clear_machine_id(module: Any) -> None:
-    """Empty /etc/machine-id: every machine of an image had the same one."""
+    """Empty /etc/machine-id: all machines of an image shared the same ID."""
     run = module.ClearMOTD.run
 
     def clear(info: Any) -> None:
@@ -163,7 +163,7 @@ def clear_machine_id(module: Any) -> None:
 
 @repair("bootstrapvz.plugins.minimize_size.tasks.mounts", fork_too=False)
 def open_tmp_to_all(module: Any) -> None:
-    """Let all users write into the bound /tmp: apt verifies signatures as the user _apt."""
+    """Make the bound /tmp writable by all users: apt verifies signatures as the user _apt."""
     run = module.AddFolderMounts.run
 
     def mount(info: Any) -> None:
@@ -182,7 +182,7 @@ def open_tmp_to_all(module: Any) -> None:
     fork_too=True,
 )
 def rename_packages(module: Any) -> None:
-    """Rename packages as Debian has: apt finds nothing by the old names."""
+    """Rename packages as Debian did: apt does not find the old names."""
     tables = [RENAMED_FOR_GCE, RENAMED] if ".gce." in module.__name__ else [RENAMED]
     for name in ("DefaultPackages", "AddPackages", "AddNtpPackage", "AddPipPackage"):
         if hasattr(module, name):

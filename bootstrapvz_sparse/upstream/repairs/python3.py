@@ -1,4 +1,4 @@
-"""Repairs of what breaks on Python 3 and no translation of the source finds."""
+"""Repairs of code that breaks on Python 3 and that the translation cannot fix."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _compare_by_cmp(cls: Any, *names: str) -> None:
 
 @repair("bootstrapvz.common.bytes", "bootstrapvz.common.sectors", fork_too=False)
 def divide_units(module: Any) -> None:
-    """Divide and hash sizes: ``/`` calls ``__truediv__``; ``__eq__`` alone ends hashing."""
+    """Divide and hash sizes: ``/`` calls ``__truediv__``; ``__eq__`` alone disables hashing."""
     cls = getattr(module, "Sectors", module.Bytes)
     cls.__truediv__, cls.__itruediv__ = cls.__floordiv__, cls.__ifloordiv__
     cls.__hash__ = object.__hash__
@@ -49,7 +49,7 @@ def divide_units(module: Any) -> None:
 
 @repair("bootstrapvz.common.tools", fork_too=True)
 def edit_any_text(module: Any) -> None:
-    """Edit text in any encoding: fileinput fails unless it is UTF-8, and keeps our stdout."""
+    """Edit text in any encoding: fileinput accepts only UTF-8, and on failure keeps our stdout."""
 
     def replace(file_path: str, pattern: str, subst: str) -> int:
         text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
@@ -66,7 +66,7 @@ def edit_any_text(module: Any) -> None:
 def run_programs(module: Any) -> None:
     """Read output as text: bytes never equal ``''``, so reading never ends.
 
-    A program that is interrupted by Ctrl-C is ended, with all that it started.
+    On Ctrl-C the program is ended, with everything it started.
     """
 
     def call(
@@ -80,7 +80,7 @@ def run_programs(module: Any) -> None:
         log = logging.getLogger(module.__name__ + program)
         shown = command if isinstance(command, str) else " ".join(command)
         log.debug("Executing: %s", shown)
-        # a new session: Ctrl-C reaches us alone, and we end all that the command started
+        # a new session: only we get Ctrl-C, and then end everything that the command started
         # a shell is asked for by bootstrap-vz's plugin "commands"
         process = subprocess.Popen(  # nosec B602
             command,

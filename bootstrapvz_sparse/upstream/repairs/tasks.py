@@ -8,7 +8,7 @@ from typing import Any
 
 
 def replace_run(task: Any, run: Callable[[Any], None]) -> None:
-    """Let ``run`` be the body of ``task``; it gets bootstrap-vz's information on the build."""
+    """Replace the body of ``task`` by ``run``, which gets bootstrap-vz's information object."""
     task.run = classmethod(lambda cls, info: run(info))
 
 

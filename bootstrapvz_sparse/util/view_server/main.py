@@ -13,11 +13,11 @@ from .ways import by_fusermount, by_loop_device, by_namespace
 def main() -> None:
     """Run COMMAND on the file, with its exit status; arguments: WAY PARENT FDS HELPER COMMAND.
 
-    WAY is ``namespace``, ``fusermount3`` or ``loop``. PARENT is the process that starts this one,
-    and ends it when it ends. FDS are three inherited files, as numbers with commas: the image,
-    the packed pieces, and a report, which is ``SHOWN`` if COMMAND was run, and else the reason
-    why the file cannot be shown. HELPER is the path of fusermount3, or the name that a loop
-    device gets. In COMMAND ``@`` stands for the path of the file.
+    WAY is ``namespace``, ``fusermount3`` or ``loop``. PARENT is the process that starts this one;
+    this process ends with it. FDS are three inherited descriptors, separated by commas: the image,
+    the packed pieces, and a report, which is ``SHOWN`` if COMMAND was run, or else the reason why
+    the file cannot be shown. HELPER is the path of fusermount3, or the label for a loop device. In
+    COMMAND, ``@`` stands for the path of the file.
     """
     way, parent, fds, helper, *command = sys.argv[1:]
     end_with(int(parent))

@@ -15,7 +15,7 @@ class Unavailable(Exception):
 
 
 def system_call(name: str, number: int, *arguments: object) -> int:
-    """Call the function ``name`` of the C library, or the system call where it has none.
+    """Call the function ``name`` of the C library, or the system call if there is no function.
 
     :raises OSError: it fails; ``filename`` is ``name``
     """
@@ -27,14 +27,14 @@ def system_call(name: str, number: int, *arguments: object) -> int:
 
 
 def end_with(parent: int) -> None:
-    """Let this process be killed when the process ``parent`` ends: PR_SET_PDEATHSIG(2const)."""
+    """Have this process killed when the process ``parent`` ends: PR_SET_PDEATHSIG(2const)."""
     LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:  # it has ended before
+    if os.getppid() != parent:  # it has already ended
         os._exit(1)
 
 
 def start(command: list[str], path: str, keep: tuple[int, ...] = ()) -> tuple[int, int]:
-    """Start ``command`` on ``path``, which takes the place of ``@`` in it.
+    """Start ``command`` with ``@`` replaced by ``path``.
 
     Return its process, and a pipe that is closed when it has ended. ``keep`` are open files that
     it inherits.

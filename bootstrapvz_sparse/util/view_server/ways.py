@@ -1,4 +1,4 @@
-"""The ways in which pieces of a file become one file that another program can open."""
+"""Ways to show pieces of a file as one file that another program can open."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MOUNT_ATTRS = 1 | 2 | 4 | 8  # MOUNT_ATTR_RDONLY, _NOSUID, _NODEV, _NOEXEC
 def by_namespace(pieces: Pieces, command: list[str], parent: int) -> int:
     """Mount the file in a user and mount namespace of this process, attached to no folder.
 
-    It is reached through an open file only, so no other process sees it and nothing remains of
-    it. Where namespaces are forbidden, root does without. Needs Linux 5.2.
+    It is reachable only through an open file, so no other process sees it and it leaves no trace.
+    If namespaces are forbidden, root mounts without one. Needs Linux 5.2.
 
     :raises Unavailable: /dev/fuse is missing, or namespaces are forbidden
     """
@@ -77,11 +77,11 @@ def _mount() -> tuple[int, int]:
 
 
 def by_fusermount(pieces: Pieces, command: list[str], helper: str) -> int:
-    """Let fusermount3(1), found at ``helper``, mount the file in a new folder.
+    """Mount the file in a new folder by fusermount3(1), whose path is ``helper``.
 
     :raises Unavailable: it cannot mount
     """
-    import secrets  # these take longer to load than all else here, and are seldom needed
+    import secrets  # slower to load than the rest of this module, and seldom needed
     import tempfile
 
     folder = os.path.join(tempfile.gettempdir(), f"bvz-sparse.{secrets.token_hex(8)}")
@@ -103,8 +103,9 @@ def by_fusermount(pieces: Pieces, command: list[str], helper: str) -> int:
 def _guard(helper: str, folder: str, path: str) -> tuple[int, int]:
     """Start a process that unmounts ``path`` and deletes ``folder`` when this one has ended.
 
-    fusermount3's own auto_unmount leaves mounts on regular files behind. A session of its own
-    protects the guard from signals to our process group. Return it, and a pipe to be closed.
+    fusermount3's own auto_unmount leaves mounts on regular files behind. The guard runs in its own
+    session, which protects it from signals to our process group. Return it, and a pipe to be
+    closed.
     """
     end, held = os.pipe()
     started, starting = os.pipe()
@@ -112,7 +113,7 @@ def _guard(helper: str, folder: str, path: str) -> tuple[int, int]:
     if guard:
         os.close(end)
         os.close(starting)
-        os.read(started, 1)  # nothing is made before the guard can remove it
+        os.read(started, 1)  # nothing is created before the guard can remove it
         os.close(started)
         return guard, held
     try:
@@ -133,7 +134,7 @@ def _guard(helper: str, folder: str, path: str) -> tuple[int, int]:
 
 
 def _mount_by(helper: str, path: str) -> int:
-    """Let fusermount3 mount on ``path`` and return the open /dev/fuse that it sends."""
+    """Run fusermount3 to mount on ``path``; return the open /dev/fuse that it sends."""
     import socket  # as above
     import subprocess
 

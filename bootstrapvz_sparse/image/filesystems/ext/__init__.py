@@ -1,9 +1,9 @@
 """The reader of ext2, ext3 and ext4: free space from the block bitmaps, and an empty journal.
 
 On-disk format: https://docs.kernel.org/filesystems/ext4/ ; fields have the names of that page. A
-filesystem is trusted only if it was cleanly unmounted, has no error and no journal to recover, has
-no feature unknown here, and if every checksum and every count of free blocks agrees. All numbers
-are little endian, except those of the journal.
+filesystem is trusted only if it was cleanly unmounted, has no errors, no unknown features and no
+journal to recover, and if all checksums and counts of free blocks agree. All numbers are little
+endian, except those of the journal.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from .layout import Filesystem
 def find_free_space(where: Map) -> FreeSpace:
     """Return the free blocks and the empty journal of the ext2, ext3 or ext4 on ``where``.
 
-    Reads the superblock, group descriptors, block bitmaps, and the place of the journal; nothing
-    else.
+    Reads only the superblock, group descriptors, block bitmaps, and the location of the journal.
 
-    :raises UntrustedMetadata: something does not agree; the text says what
+    :raises UntrustedMetadata: the metadata is inconsistent; the text says how
     :raises NeedsRecovery: it was mounted when the image was made
     :raises OSError: the image cannot be read
     """

@@ -1,4 +1,4 @@
-"""The place of the journal's log. All numbers of the journal itself are big endian."""
+"""The location of the journal's log. All numbers in the journal itself are big endian."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JOURNAL_INO = 8
 EXTENTS_FL = 0x80000  # i_flags
 EXT_MAGIC = 0xF30A  # eh_magic
 MAX_EXTENT_DEPTH = 5
-EXT_INIT_MAX_LEN = 32768  # ee_len above it: that many less, and not written yet
+EXT_INIT_MAX_LEN = 32768  # a larger ee_len: subtract it; the extent is unwritten
 MAX_EXTENTS = 1 << 20  # a tree that refers to itself has no end
 
 I_CHECKSUM_LO = slice(0x7C, 0x7E)  # of an inode
@@ -57,8 +57,8 @@ class Extent(NamedTuple):
 def journal_log(fs: Filesystem) -> Ranges:
     """Return the ranges of block numbers of an empty journal, except its superblock.
 
-    The log of a journal with nothing to replay is never read, and it is written from its beginning
-    again: the first mount finds zeros there, as after mkfs.
+    The log of a journal with nothing to replay is never read and is overwritten from its beginning:
+    the first mount finds zeros there, as after mkfs.
 
     :raises NeedsRecovery: the log is not empty
     :raises UntrustedMetadata: the journal or its inode is not in order
@@ -148,7 +148,7 @@ def _journal_extents(fs: Filesystem) -> list[Extent]:
             logical == expected
             and count
             and geometry.first_data_block <= physical <= geometry.blocks_count - count
-        ):  # a tree that refers to itself comes here first
+        ):  # a tree that refers to itself is caught here first
             raise UntrustedMetadata(
                 f"invalid extent of the journal: {count} blocks at block {physical}, "
                 f"of its block {logical} (expected {expected})"
@@ -186,7 +186,7 @@ def _cleared(raw: bytes, place: slice) -> bytes:
 
 
 def _extent_tree(fs: Filesystem, node: bytes, seed: int, depth: int | None) -> Iterator[Extent]:
-    """Return the extents below ``node``, of which eh_depth must be ``depth``, None at the root."""
+    """Return the extents below ``node``, whose eh_depth must be ``depth`` (None at the root)."""
     header = EXTENT_HEADER.unpack(node)
     tail = EXTENT.size * (header.eh_max + 1)
     if (
@@ -219,7 +219,7 @@ def _extent_tree(fs: Filesystem, node: bytes, seed: int, depth: int | None) -> I
 
 
 def _block_map(fs: Filesystem, pointers: bytes) -> Iterator[Extent]:
-    """Return the blocks of a file of ext2 or ext3: twelve direct, one of each indirection."""
+    """Return the blocks of an ext2 or ext3 file: twelve direct, one of each indirection."""
     per_block = fs.geometry.block_size // 4
     logical = 0
     for index, pointer in enumerate(struct.unpack("<15I", pointers)):

@@ -1,4 +1,4 @@
-"""The places of an ext2, ext3 or ext4 filesystem: groups and everything with a fixed place."""
+"""The layout of an ext2, ext3 or ext4 filesystem: groups and everything at a fixed location."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class Filesystem(BoundedReader):
 
     @cached_property
     def metadata(self) -> Ranges:
-        """Block ranges of everything with a fixed place: never free, whatever a bitmap says."""
+        """The block ranges at fixed locations: never free, whatever a bitmap says."""
         return union(self._metadata())
 
     def _metadata(self) -> Iterator[Range]:

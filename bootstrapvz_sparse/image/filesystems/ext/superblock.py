@@ -55,7 +55,7 @@ MAX_GROUPS = 1 << 19  # of 64 TiB as mke2fs makes it
 def parse(raw: bytes) -> ext4_super_block:
     """Return the superblock; fields that its revision or features do not use have defaults.
 
-    :raises UntrustedMetadata: it is none
+    :raises UntrustedMetadata: it is not a superblock
     """
     sb = SUPER_BLOCK.unpack(raw)
     if sb.s_magic != MAGIC:

@@ -2,8 +2,8 @@
 
 On-disk format: "XFS Algorithms & Data Structures", https://docs.kernel.org/filesystems/xfs/ ;
 fields have the kernel's names. A filesystem is trusted only if its log ends with the record of a
-clean unmount, it has no feature unknown here, and if every checksum, both free-space trees of each
-allocation group and every count of free blocks agree. All numbers are big endian, except the
+clean unmount, it has no unknown features, and all checksums, both free-space trees of each
+allocation group and all counts of free blocks agree. All numbers are big endian, except the
 checksums.
 """
 
@@ -20,10 +20,10 @@ from .log import head_of_clean_log
 def find_free_space(where: Map) -> FreeSpace:
     """Return the free blocks of the XFS on ``where``.
 
-    Reads the superblock, the end of the log, and of each allocation group the headers and the two
-    free-space trees; nothing else. The log itself stays: it says that it is empty.
+    Reads only the superblock, the end of the log, and the headers and two free-space trees of each
+    allocation group. The log itself is kept, since it records the clean unmount.
 
-    :raises UntrustedMetadata: something does not agree; the text says what
+    :raises UntrustedMetadata: the metadata is inconsistent; the text says how
     :raises NeedsRecovery: it was mounted when the image was made
     :raises OSError: the image cannot be read
     """

@@ -1,4 +1,4 @@
-"""The features of a superblock, and the ones that leave the free-space format alone."""
+"""The features of a superblock, and those that do not affect the free-space format."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Features:
         self.log_version = 2 if self.version & VERSION_LOGV2 else 1
 
     def has(self, ro_compat: int) -> bool:
-        """Return true if the feature of sb_features_ro_compat is there."""
+        """Return True if the feature is set in sb_features_ro_compat."""
         return bool(self.ro_compat & ro_compat)
 
     def refuse_unknown(self) -> None:
         """Check that all features are known and agree.
 
-        :raises UntrustedMetadata: one is unknown, or two fields contradict each other
+        :raises UntrustedMetadata: a feature is unknown, or two fields contradict each other
         """
         if self.incompat & INCOMPAT_NEEDSREPAIR:
             raise UntrustedMetadata("needs repair (needsrepair): run xfs_repair")

@@ -36,7 +36,7 @@ def free_blocks(fs: Filesystem, head_lsn: int) -> Ranges:
 
 
 def _free_in_group(fs: Filesystem, group: Group, head_lsn: int) -> tuple[Ranges, int]:
-    """Return ranges of the group's own block numbers, and the count that agf_btreeblks holds."""
+    """Return ranges of the group's own block numbers, and the expected agf_btreeblks."""
     agf = group.agf
     place_records, place_blocks = read_tree(fs, group, by_place(group), head_lsn)
     size_records, size_blocks = read_tree(fs, group, by_size(group), head_lsn)
@@ -79,7 +79,7 @@ def _ranges(fs: Filesystem, group: Group, records: list[AllocRec]) -> Ranges:
 
 
 def _used(fs: Filesystem, group: Group, blocks: list[int]) -> Ranges:
-    """Return everything of the group with a known use: headers, ``blocks``, its part of the log."""
+    """Return all ranges of the group with a known use: headers, ``blocks``, its part of the log."""
     start = group.number * fs.geometry.agblocks
     log_start, log_end = fs.log
     used: list[Range] = [

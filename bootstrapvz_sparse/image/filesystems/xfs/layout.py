@@ -1,4 +1,4 @@
-"""An XFS filesystem: its superblock, and the checks that version 5 allows of each block."""
+"""An XFS filesystem: its superblock, and the checks of each block that version 5 allows."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Filesystem(BoundedReader):
     def verify_lsn(lsn: int, subject: str, head_lsn: int) -> None:
         """Check that the log is not older than a block of metadata.
 
-        :raises NeedsRecovery: it is: they were copied at different times
+        :raises NeedsRecovery: the log is older: they were copied at different times
         """
         if lsn > head_lsn and lsn != NULL_LSN:
             raise NeedsRecovery(f"{subject} is newer than the log")

@@ -23,7 +23,7 @@ H_CRC = 32  # offset of h_crc
 XFS_LOG = 0xAA  # oh_clientid
 XLOG_UNMOUNT_TRANS = 0x20  # oh_flags
 NEAR_HEAD = 16, 128  # basic blocks: most records are shorter
-CHECKED_AFTER_HEAD = 32  # basic blocks that must be of the older cycle
+CHECKED_AFTER_HEAD = 32  # basic blocks that must belong to the older cycle
 
 OUT_OF_ORDER = "the log is not in order"
 NO_RECORD = "the log has no complete record at its end"
@@ -84,7 +84,7 @@ def _split(raw: bytes) -> list[bytes]:
 
 
 def _find_change(log: _Log, newest: int, oldest: int) -> int:
-    """Return the first block of cycle ``oldest``; all blocks before it are of ``newest``."""
+    """Return the first block of cycle ``oldest``; all blocks before it belong to ``newest``."""
     low, high = 0, log.length - 1
     while high - low > 1:
         middle = (low + high) // 2

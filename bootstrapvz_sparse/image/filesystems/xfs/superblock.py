@@ -21,7 +21,7 @@ MIN_BLOCK_SIZE, MAX_BLOCK_SIZE = 512, 65536
 def parse(raw: bytes) -> xfs_dsb:
     """Return the superblock.
 
-    :raises UntrustedMetadata: it is none
+    :raises UntrustedMetadata: it is not a superblock
     """
     sb = DSB.unpack(raw)
     if sb.sb_magicnum != MAGIC:
