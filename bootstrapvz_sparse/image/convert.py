@@ -43,7 +43,7 @@ def convert(path: Path, format: str, *, reclaim: str = "auto", verify: bool = Tr
         if reason := no_room(image, 2 * before):  # the raw disk, and the new image
             raise Unsupported(f"qemu-img: {reason}")
         status = os.fstat(image.fd)
-        with temporary_folder(image.path) as space:
+        with temporary_folder(image.path, image.folder) as space:
             raw = space / "disk.raw"
             new = space / image.path.name  # vmdk writes its own name into itself
             source = programs.same_file(image.fd)

@@ -71,13 +71,16 @@ def temporary(path: Path, folder: Path | None = None) -> Iterator[Temporary]:
 
 
 @contextmanager
-def temporary_folder(path: Path) -> Iterator[Path]:
+def temporary_folder(path: Path, folder: Path | None = None) -> Iterator[Path]:
     """Create a folder beside ``path`` for the duration of the body.
+
+    Yield a path to the open folder, valid for programs of the same user: whatever its name leads
+    to, they write into this folder. ``folder`` is as in :func:`temporary`.
 
     :raises OSError: it cannot be created
     """
-    with _created(path, _create_folder) as folder:
-        yield folder.path
+    with _created(path, _create_folder, folder) as created:
+        yield Path(f"/proc/{os.getpid()}/fd/{created.fd}")
 
 
 def remove_stale(path: Path, folder: Path | None = None) -> list[Path]:

@@ -27,12 +27,13 @@ def apply(job: Job) -> Iterator[int]:
     free_for_programs(job)
     release_lock(job.image)
     # its overlay goes with the folder even if it is killed
-    with replacement_file(job.image) as file, temporary_folder(job.image.path) as space:
+    image = job.image
+    with replacement_file(image) as file, temporary_folder(image.path, image.folder) as space:
         programs.run_with_descendants(
             "virt-sparsify",
             *("--quiet", "--format", "raw", "--convert", "raw"),
             *("--check-tmpdir", "fail", "--tmp", space),  # the default is to ask the user
-            programs.file_of_ours(job.image.fd),
+            programs.file_of_ours(image.fd),
             programs.file_of_ours(file.fd),
         )
         yield file.fd
