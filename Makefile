@@ -44,8 +44,8 @@ apt = @set -- $(call missing,$(1)); test $$\# = 0 || { \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@"; }
 
-.PHONY: image boot test test-long test-host bench matrix torture docs docs-links lint man completion deb \
-	install-build install-boot install-deb install-docs install-test install-bench
+.PHONY: image boot test test-long test-host bench matrix torture docs docs-links lint man \
+	completion deb install-build install-boot install-deb install-docs install-test install-bench
 
 image: install-build $(VENV)/build
 	$(SUDO) $(VENV)/bin/bvz-sparse build --log images/log $(MANIFEST)
@@ -61,7 +61,7 @@ test: install-test lint
 test-long: install-test $(VENV)/test
 	$(VENV)/bin/python -m pytest -n auto --dist loadgroup -m long $(TESTS)
 
-# Builds and QEMU are for this host; a build of every release is among its tests.
+# Without QEMU: images are built and booted on this host.
 test-host:
 	$(call apt,debootstrap git mount python3 util-linux)
 	$(SUDO) $(PYTHON) tools/test_host.py $(RELEASE) \

@@ -13,11 +13,13 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..util import holders, loop
 from ..util.errors import ImageInUse, InvalidImage
+from ..util.temporary import is_at
+from ..util.trees import anchored
 from .fiemap import first_block
 from .view import FileMap
 
@@ -37,8 +39,11 @@ class Image:
 
     ``path``: its path without symbolic links; ``name``: the path as the user wrote it; ``size``:
     bytes; ``status``: as it was when it was opened; ``layered``: it is a copy of a file in a lower
-    layer of overlayfs, which keeps its blocks; ``notes``: remarks for the user.
+    layer of overlayfs, which keeps its blocks; ``notes``: remarks for the user; ``folder``: a path
+    that leads to its folder while it is open to be written, whatever its names become.
     """
+
+    folder: Path | None = None
 
     def __init__(
         self, name: Path, path: Path, fd: int, status: os.stat_result, *, layered: bool = False
@@ -95,11 +100,13 @@ def opened(path: Path, *, write: bool = True) -> Iterator[Image]:
         os.close(place)
         if reader >= 0:
             os.close(reader)
+    held = ExitStack()
     try:
         image = Image(path, real, fd, os.fstat(fd), layered=layered)
         if path.is_symlink():
             image.notes.append(f"{path} is a symbolic link to {real}")
         if write:
+            image.folder = held.enter_context(_folder(image))
             _lock(image)
         if use := _use(image):
             if write:
@@ -107,7 +114,23 @@ def opened(path: Path, *, write: bool = True) -> Iterator[Image]:
             image.notes.append(f"{path}: {use}; the figures may be out of date")
         yield image
     finally:
+        held.close()
         os.close(fd)
+
+
+@contextmanager
+def _folder(image: Image) -> Iterator[Path]:
+    """Hold the folder of the image.
+
+    :raises ImageInUse: the image is not in it any more
+    """
+    try:
+        with anchored(image.path.parent) as folder:
+            if not is_at(image.fd, folder / image.path.name):
+                raise ImageInUse(f"{image.path}: moved or replaced by another file")
+            yield folder
+    except FileNotFoundError as error:
+        raise ImageInUse(f"{image.path}: {error.strerror}; it was moved or deleted") from error
 
 
 def _require_regular(path: Path, status: os.stat_result) -> None:
@@ -172,6 +195,8 @@ def recheck(image: Image, *, unwritten: bool = False) -> None:
         raise ImageInUse(f"{image.path}: {error.strerror}; it was moved or deleted") from error
     if not os.path.samestat(status, os.fstat(image.fd)):
         raise ImageInUse(f"{image.path}: replaced by another file")
+    if image.folder and not is_at(image.fd, image.folder / image.path.name):
+        raise ImageInUse(f"{image.path}: its folder was replaced by another one")
     if status.st_size != image.size:
         raise ImageInUse(
             f"{image.path}: size changed from {image.size} to {status.st_size} bytes; "

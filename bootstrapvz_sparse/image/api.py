@@ -136,7 +136,7 @@ def sparsify(
         return _dry_run(path, reclaim, progress)
     with opened(path) as image:
         reject_foreign_format(image.map, path)
-        for stale in remove_stale(image.path):
+        for stale in remove_stale(image.path, image.folder):
             image.notes.append(f"{stale.name} was removed: a run that was killed left it behind")
         os.fsync(image.fd)
         work = _Work(image, method, reclaim, min_hole, tuple(command), verify, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import NamedTuple
 
@@ -37,7 +38,8 @@ def signature(fd: int, start: int, end: int) -> Signature:
     libblkid has to know the true size: many signatures lie at the end, and it skips each type that
     needs more room than there is.
 
-    :raises ProgramMissing: blkid is not installed
+    :raises ProgramMissing: blkid or wipefs is not installed
+    :raises ProgramFailed: wipefs cannot read the file
     :raises OSError: the file cannot be read
     """
     first = _probe(fd, start, end)
@@ -45,6 +47,8 @@ def signature(fd: int, start: int, end: int) -> Signature:
         first = first._replace(table=_dos_table(fd, start))
     if first == UNKNOWN:
         return Signature(ambivalent=_is_ambivalent(fd, start, end))
+    if first.table and not first.type and (start, end) == (0, os.fstat(fd).st_size):
+        first = first._replace(type=_beside_table(fd))
     if end - start > TINY or not first.type or first.ambivalent:
         return first
     others = _probe(fd, start, end, types=f"no{first.type}")
@@ -57,6 +61,20 @@ def _is_ambivalent(fd: int, start: int, end: int) -> bool:
     blkid of util-linux 2.41 has the exit code of an empty range for several signatures, too.
     """
     return any(_probe(fd, start, end, types=types).type for types in KNOWN)
+
+
+def _beside_table(fd: int) -> str:
+    """Return the type of another signature of the whole image, by wipefs(8).
+
+    libblkid 2.41 verifies checksums of boot sectors, and a table in one makes it wrong: blkid then
+    reports nothing but the table.
+    """
+    listed = programs.run(
+        *("wipefs", "--no-act", "--json", "--output", "TYPE,USAGE", programs.same_file(fd)),
+        fds=[fd],
+    )
+    signatures = json.loads(listed.stdout or "{}").get("signatures", [])
+    return next((one["type"] for one in signatures if one["usage"] != "partition-table"), "")
 
 
 def _dos_table(fd: int, start: int) -> str:

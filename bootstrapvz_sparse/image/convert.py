@@ -59,7 +59,7 @@ def convert(path: Path, format: str, *, reclaim: str = "auto", verify: bool = Tr
                 verified.append(f"the {format} image has the content of its raw disk")
             fd = os.open(new, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
-                replace_image(image, status, Temporary(new, fd))
+                replace_image(image, status, Temporary(new, fd, space))
             finally:
                 os.close(fd)
         return Converted(

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from ..util import programs
 from ..util.errors import ImageInUse, ProgramFailed, Unsupported, VerificationFailed
-from ..util.temporary import temporary
+from ..util.temporary import is_at, temporary
 from ..util.text import human
+from ..util.trees import anchored
 from .extents import allocated, data, union
 from .holes import probe
 
@@ -31,38 +32,43 @@ def move(source: Path, destination: Path, *, verify: bool = True) -> list[str]:
     :raises VerificationFailed: the copy differs
     :raises OSError: a file cannot be read or written
     """
-    if os.path.lexists(destination):
-        raise Unsupported(f"{destination}: already exists (move it away)")
-    try:
-        os.rename(source, destination)
-        return []
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-    with _opened(source) as fd:
-        return _move_across(fd, source, destination, verify)
+    with anchored(source.parent) as here, anchored(destination.parent) as there:
+        at, new = here / source.name, there / destination.name
+        if os.path.lexists(new):
+            raise Unsupported(f"{destination}: already exists (move it away)")
+        try:
+            os.rename(at, new)
+            return []
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                error.filename, error.filename2 = str(source), str(destination)
+                raise
+        with _opened(at, source) as fd:
+            notes = _copy_across(fd, source, destination, there, verify)
+            if not is_at(fd, at):
+                raise ImageInUse(f"{source}: replaced by another file, which is kept")
+            os.unlink(at)
+            return notes
 
 
-def _move_across(fd: int, source: Path, destination: Path, verify: bool) -> list[str]:
+def _copy_across(fd: int, source: Path, destination: Path, folder: Path, verify: bool) -> list[str]:
+    """Copy the open file to ``destination``, in the filesystem of ``folder``, which leads there."""
     notes = []
-    status, can = os.fstat(fd), probe(destination.parent)
+    status, can = os.fstat(fd), probe(folder)
     needed = allocated(status) if can.sparse else status.st_size
-    free = shutil.disk_usage(destination.parent).free
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise Unsupported(
             f"{destination.parent}: {human(free)} free, but the image needs {human(needed)}"
         )
     if not can.sparse:
         notes.append(f"{destination.parent}: no sparse files there; the image takes its whole size")
-    with temporary(destination) as file:
+    with temporary(destination, folder) as file:
         _copy(fd, file.fd, source)
         _copy_status(fd, file.fd, status)
         if verify:
             _compare(fd, file.fd, destination)
         file.place(destination)
-    if not os.path.samestat(os.lstat(source), status):
-        raise ImageInUse(f"{source}: replaced by another file, which is kept")
-    os.unlink(source)
     return notes
 
 
@@ -74,7 +80,11 @@ def copy(source: Path, destination: Path) -> None:
     :raises ProgramFailed: cp failed
     :raises OSError: a file cannot be read or written
     """
-    with _opened(source) as fd, temporary(destination) as file:
+    with (
+        anchored(destination.parent) as folder,
+        _opened(source, source) as fd,
+        temporary(destination, folder) as file,
+    ):
         _copy(fd, file.fd, source)
         umask = os.umask(0)
         os.umask(umask)
@@ -83,8 +93,13 @@ def copy(source: Path, destination: Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _opened(path: Path, name: Path) -> Iterator[int]:
+    """Open ``path``; errors call it ``name``."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        error.filename = str(name)
+        raise
     try:
         yield fd
     finally:

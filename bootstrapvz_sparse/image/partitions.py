@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..util import programs
-from ..util.errors import ProgramMissing
+from ..util.errors import ProgramFailed, ProgramMissing
 from .blkid import Signature, signature
 from .gpt import UntrustedTable, read_gpt
 from .view import FileMap
@@ -71,8 +71,8 @@ def read(fd: int, size: int) -> Table:
     try:
         whole = signature(fd, 0, size)
         return _read(fd, size, whole)._replace(signature=whole)
-    except ProgramMissing as missing:
-        return Table("unknown", skip_reason=str(missing))
+    except (ProgramMissing, ProgramFailed) as reason:
+        return Table("unknown", skip_reason=str(reason))
 
 
 def _read(fd: int, size: int, whole: Signature) -> Table:

@@ -22,7 +22,7 @@ def capabilities(image: Image) -> Capabilities:
     :raises OSError: it cannot be found out
     """
     try:
-        return probe(image.path.parent)
+        return probe(image.folder or image.path.parent)
     except OSError as error:
         if error.errno not in NO_NEW_FILES:  # a full disk is no reason to give up
             raise

@@ -24,7 +24,7 @@ def replacement_file(image: Image) -> Iterator[Temporary]:
     :raises ProgramFailed: the file does not have the size of the image
     """
     before = os.fstat(image.fd)
-    with temporary(image.path) as file:
+    with temporary(image.path, image.folder) as file:
         yield file
         size = os.fstat(file.fd).st_size
         if size != image.size:
@@ -56,7 +56,7 @@ def replace_image(image: Image, before: os.stat_result, file: Temporary) -> None
             os.setxattr(file.fd, attribute, value)
     os.utime(file.fd, ns=image.times)
     os.fsync(file.fd)
-    file.place(image.path)
+    file.place(image.path, image.folder)
 
 
 def _attributes(fd: int) -> list[str]:

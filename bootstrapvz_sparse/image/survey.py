@@ -135,11 +135,13 @@ def _guarded(image: Map, fd: int, table: Table, regions: list[Region]) -> list[R
     verdict = judge(image, fd, suspects, table.signature)
     guarded = []
     for region in regions:
-        reason = verdict.everything or verdict.partitions.get(region.partition.number, "")
+        partition = region.partition
+        reason = verdict.everything or verdict.partitions.get(partition.number, "")
         if reason:
+            own_reason = region.skip_reason if region.needs_recovery else partition.skip_reason
             region = Region(
-                region.partition,
-                skip_reason=region.skip_reason or reason,
+                partition,
+                skip_reason=own_reason or reason,
                 needs_recovery=region.needs_recovery,
                 guarded=True,
             )

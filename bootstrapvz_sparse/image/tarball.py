@@ -25,6 +25,7 @@ from ..util.errors import (
 )
 from ..util.temporary import temporary
 from ..util.text import human
+from ..util.trees import anchored
 from .access import opened
 from .extents import data, difference, union
 from .formats import reject_foreign_format
@@ -60,12 +61,12 @@ def write(image: Path, tarball: Path, *, compressor: str = "auto", level: int = 
     if os.path.isdir(tarball):
         raise Unsupported(f"{tarball}: is a directory")
     _require_suffix(tarball)
-    with opened(image, write=False) as source:
+    with anchored(tarball.parent) as folder, opened(image, write=False) as source:
         reject_foreign_format(source.map, image)
         if source.size % UNIT:
             raise InvalidImage(f"{image}: {wrong_size(source.size)}")
         os.fsync(source.fd)
-        with temporary(tarball) as file:
+        with temporary(tarball, folder) as file:
             _pack(source.fd, file.fd, compressor, level)
             os.fsync(file.fd)
             os.fchmod(file.fd, 0o644)

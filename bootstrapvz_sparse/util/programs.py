@@ -49,6 +49,7 @@ PACKAGES = {
     "tar": "tar",
     "unshare": "util-linux",
     "virt-sparsify": "guestfs-tools",
+    "wipefs": "util-linux",
     "xfs_repair": "xfsprogs",
     "zerofree": "zerofree",
 }

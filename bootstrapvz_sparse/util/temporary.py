@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import ImageInUse
-from .trees import remove_tree
+from .trees import anchored, remove_tree
 
 PREFIX, SUFFIX = ".", ".bvz-sparse"  # of the name: .disk.raw.XXXXXXXX.bvz-sparse
 RANDOM_DIGITS = 8  # hexadecimal, the XXXXXXXX
@@ -30,38 +30,43 @@ class Temporary(NamedTuple):
     """A new file, open for reading and writing, that only its owner may open.
 
     Programs must write to ``/proc/self/fd/N``: in a folder that other users can write, the file
-    at ``path`` may have been exchanged.
+    at ``path`` may have been exchanged. ``folder`` leads to its folder, see :func:`anchored`.
     """
 
     path: Path
     fd: int
+    folder: Path
 
-    def place(self, path: Path) -> None:
+    def place(self, path: Path, folder: Path | None = None) -> None:
         """Rename the file to ``path``, replacing the file there, and wait until that is on disk.
+
+        ``folder`` leads to the folder of ``path`` where that is not the file's own.
 
         :raises ImageInUse: the temporary name belongs to another file now
         :raises OSError: see rename(2)
         """
-        if not is_at(self.fd, self.path):
+        here, there = self.folder / self.path.name, folder or self.folder
+        if not is_at(self.fd, here):
             raise ImageInUse(f"{self.path}: replaced by another file")
         with suppress(OSError):
             os.removexattr(self.fd, MARK)
-        os.replace(self.path, path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.replace(here, there / path.name)
+        fd = os.open(there, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(folder)
+            os.fsync(fd)
         finally:
-            os.close(folder)
+            os.close(fd)
 
 
 @contextmanager
-def temporary(path: Path) -> Iterator[Temporary]:
+def temporary(path: Path, folder: Path | None = None) -> Iterator[Temporary]:
     """Create a file beside ``path`` for the body to fill and place; remove it if it does not.
+
+    ``folder`` leads to the folder of ``path`` where the caller holds it already.
 
     :raises OSError: it cannot be created
     """
-    remove_stale(path)
-    with _created(path, _create_file) as file:
+    with _created(path, _create_file, folder) as file:
         yield file
 
 
@@ -71,14 +76,16 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
     :raises OSError: it cannot be created
     """
-    remove_stale(path)
     with _created(path, _create_folder) as folder:
         yield folder.path
 
 
-def remove_stale(path: Path) -> list[Path]:
-    """Remove the temporaries that killed processes left beside ``path``, and return their paths."""
-    candidates = _temporaries_of(path.name, path.parent)
+def remove_stale(path: Path, folder: Path | None = None) -> list[Path]:
+    """Remove the temporaries that killed processes left beside ``path``, and return their paths.
+
+    ``folder`` leads to the folder of ``path`` where the caller holds it already.
+    """
+    candidates = _temporaries_of(path.name, folder or path.parent)
     return [candidate for candidate in candidates if _is_stale(candidate, remove=True)]
 
 
@@ -141,10 +148,18 @@ def _temporaries_of(name: str, folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _created(path: Path, create: Callable[[Path], int]) -> Iterator[Temporary]:
+def _created(
+    path: Path, create: Callable[[Path], int], folder: Path | None = None
+) -> Iterator[Temporary]:
     """Create a temporary, locked and marked; remove it afterwards if it still has its name."""
+    if folder is None:
+        with anchored(path.parent) as held, _created(path, create, held) as file:
+            yield file
+        return
+    remove_stale(path, folder)
     while True:
-        name = path.parent / f"{_start(path.name)}{os.urandom(RANDOM_DIGITS // 2).hex()}{SUFFIX}"
+        digits = os.urandom(RANDOM_DIGITS // 2).hex()
+        name = folder / f"{_start(path.name)}{digits}{SUFFIX}"
         fd, ours = -1, True
         try:  # an interruption can come between any two lines
             try:
@@ -152,10 +167,13 @@ def _created(path: Path, create: Callable[[Path], int]) -> Iterator[Temporary]:
             except FileExistsError:
                 ours = False
                 continue
+            except OSError as error:
+                error.filename = str(path.parent / name.name)
+                raise
             if _lock(fd, name):  # not taken for a leftover before it was locked
                 with suppress(OSError):  # a filesystem without extended attributes
                     os.setxattr(fd, MARK, _mark(os.fstat(fd)))
-                yield Temporary(name, fd)
+                yield Temporary(path.parent / name.name, fd, folder)
                 return
         finally:
             if ours and fd < 0:

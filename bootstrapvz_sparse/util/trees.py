@@ -1,14 +1,30 @@
-"""Removing folders, by descriptor and never across a mount point."""
+"""Folders by descriptor: held whatever their names become, removed, never across a mount point."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def anchored(folder: Path) -> Iterator[Path]:
+    """Yield a path of ``folder`` that leads to it even when another user renames or replaces it.
+
+    Only this process can use the path: proc_pid_fd(5).
+
+    :raises OSError: there is no such folder
+    """
+    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield Path(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
 
 
 def remove_tree(path: Path, inode: int | None = None) -> bool:

@@ -204,22 +204,8 @@ def test_sees_table_above_whole_filesystem(tmp_path: Path, system: str) -> None:
     image = blank(tmp_path / "disk.raw", 320 * MIB)
     run(program, *(["--quick", "--force"] if system == "ntfs" else []), image)
     run("sfdisk", "--quiet", "--wipe=never", image, text="label: dos\nstart=2048")
-    _correct_checksum(image, system)
     verdict = judged(image, Part(1 * MIB, 319 * MIB, "83"))
     assert verdict.everything == f"a partition table (dos) and {system} both claim the whole image"
-
-
-def _correct_checksum(image: Path, system: str) -> None:
-    """Correct the checksum of a boot sector, without which libblkid 2.41 sees no filesystem."""
-    if system == "xfs":
-        run("xfs_db", "-x", "-c", "sb 0", "-c", "crc -r", image)
-    elif system == "exfat":  # the exFAT specification, "Main and Backup Boot Checksum"
-        checksum = 0
-        with image.open("rb") as file:
-            for place, byte in enumerate(file.read(11 * 512)):
-                if place not in (106, 107, 112):
-                    checksum = (checksum << 31 | checksum >> 1) + byte & 0xFFFFFFFF
-        _write(image, 11 * 512, struct.pack("<I", checksum) * 128)
 
 
 def test_sees_partitioned_array_member(image: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 # Each is a module of this package with a function ``run``.
 PARTS = (
-    *("damage", "fuzz", "signatures"),
-    *("kills", "faults", "builds"),
+    *("damage", "fuzz", "signatures", "sealed"),
+    *("neighbours", "kills", "faults", "builds"),
 )
 
 Run = Callable[["Job", "Tally"], None]

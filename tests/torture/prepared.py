@@ -20,16 +20,27 @@ class Prepared:
     def __init__(self, content: bytes, in_use: Ranges, files: dict[str, bytes]) -> None:
         self._content, self._in_use, self._files = content, in_use, files
 
+    @property
+    def size(self) -> int:
+        """Bytes of the image."""
+        return len(self._content)
+
     def write(self, path: Path) -> Path:
         """Make the image at ``path``, each block allocated."""
         path.write_bytes(self._content)
         return path
 
-    def lost(self, path: Path) -> int:
-        """Return how many bytes in use have changed in the image at ``path``."""
-        if path.stat().st_size != len(self._content):
+    def lost(self, path: Path, *, longer: bool = False) -> int:
+        """Return how many bytes in use have changed in the image at ``path``.
+
+        With ``longer`` it may be longer than it was made.
+        """
+        size = path.stat().st_size
+        if size < len(self._content) or (size != len(self._content) and not longer):
             return len(self._content)
-        now, before = path.read_bytes(), self._content
+        before = self._content
+        with path.open("rb") as file:
+            now = file.read(len(before))
         return sum(
             now[i] != before[i]
             for start, end in self._in_use

@@ -55,7 +55,7 @@ class Case(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of it, and the changed bytes of the newer one."""
+    """Return the outcome, and the changed bytes of the newer filesystem."""
 
     what: str
     lost: int = 0
