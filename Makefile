@@ -66,7 +66,7 @@ test: install-test lint
 test-long: install-test $(VENV)/test
 	$(VENV)/bin/python -m pytest -n auto --dist loadgroup -m long $(TESTS)
 
-# Builds and QEMU are for this host; a build of every release is among its tests.
+# Without QEMU: images are built and booted on this host.
 test-host:
 	$(call apt,debootstrap git mount python3 util-linux)
 	$(SUDO) $(PYTHON) tools/test_host.py $(RELEASE) \

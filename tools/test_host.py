@@ -2,17 +2,16 @@
 
 The root folder is build/hosts/RELEASE, made by debootstrap from the mirror of this host, and used
 again by the next run. It holds the packages of --packages, a virtual environment and a copy of the
-tracked files. All tests except builds run there, in a chroot. Needs root.
+tracked files. All tests except builds run in it. Needs root.
 
-The root of the chroot is not a mount point, as tests should meet that case, too. Mounts are in a
-private mount namespace and processes in a PID namespace: neither outlives this program.
+A mount namespace has this folder as its root: not a chroot, in which the kernel allows no user
+namespaces. With the PID namespace it ends with this program, and so do all mounts and processes.
 """
 
 from __future__ import annotations
 
 import argparse
 import fcntl
-import hashlib
 import os
 import re
 import shutil
@@ -24,7 +23,6 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parent.parent
 HOSTS = SOURCE / "build" / "hosts"
 ALSO_NEEDED = ("ca-certificates", "python3", "python3-venv")
-STILL_NEEDED = ("dev", "proc", "sys", "usr")  # folders of the host
 SETTINGS = ("/etc/resolv.conf", "/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
 SELECTION = ("-m", "not build")
 ROLLING = ("stable", "testing", "unstable", "sid")
@@ -56,23 +54,21 @@ def main() -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         make_private()
         root = bootstrap(options.release, options.mirror)
-        copy_settings(root)
-        mount_into(root)
-        install(root, packages)
+        settings = {name: Path(name).read_bytes() for name in SETTINGS if Path(name).exists()}
+        write_settings(root, settings)
         copy_source(root / "project")
-        python = make_environment(root)
-        command = [python, "-m", "pytest", *SELECTION, *pytest]
-        environment = ["env", "--unset=TMPDIR", "--chdir=/project"]
-        return reap(in_root(root, *environment, *command))
+        enter(root)
+        os.environ.pop("TMPDIR", None)
+        install(packages)
+        write_settings(Path("/"), settings)  # ca-certificates has its own
+        python = make_environment()
+        os.chdir("/project")
+        return reap([python, "-m", "pytest", *SELECTION, *pytest])
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=cwd)
     return done.stdout
-
-
-def in_root(root: Path, *command: str | Path) -> list[str | Path]:
-    return ["chroot", root, *command]
 
 
 def make_private() -> None:
@@ -128,51 +124,47 @@ def choose_mirror(lines: Iterable[str], release: str) -> str:
     return ""
 
 
-def mount_into(root: Path) -> None:
-    """Mount the kernel's filesystems into the root, and unmount others in this namespace.
+def write_settings(root: Path, settings: dict[str, bytes]) -> None:
+    for name, content in settings.items():
+        path = root / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
 
-    Otherwise the namespace would keep filesystems of the host busy for as long as the tests run.
+
+def enter(root: Path) -> None:
+    """Make the folder the root of this mount namespace, without the filesystems of the host.
 
     :raises CalledProcessError: not permitted
     """
+    run("mount", "--bind", root, root)
     run("mount", "-t", "proc", "proc", root / "proc")
     for name in ("sys", "dev"):
         run("mount", "--rbind", f"/{name}", root / name)
     run("mount", "-t", "tmpfs", "tmpfs", root / "run")
     (root / "run" / "lock").mkdir()  # /var/lock leads there: packages have files in it
-    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
-        point = Path(re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), line.split()[4]))
-        kept = root in point.parents or point in root.parents
-        if not kept and point.parts[1] not in STILL_NEEDED:
-            subprocess.run(["umount", "--lazy", point], stderr=subprocess.DEVNULL)
+    if not os.path.lexists(root / "etc" / "mtab"):
+        (root / "etc" / "mtab").symlink_to("../proc/self/mounts")  # as systemd does
+    run("pivot_root", ".", "mnt", cwd=root)
+    os.chdir("/")
+    run("umount", "--lazy", "/mnt")
 
 
-def copy_settings(root: Path) -> None:
-    """Copy the files by which apt and pip reach their servers from this host."""
-    for name in SETTINGS:
-        if Path(name).exists():
-            (root / name[1:]).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(name, root / name[1:])
-
-
-def install(root: Path, packages: set[str]) -> None:
+def install(packages: set[str]) -> None:
     """Install what is not installed yet.
 
     :raises CalledProcessError: apt fails
     """
-    query = ["dpkg-query", "-W", "-f=${Package} ${db:Status-Status}\n"]
-    there = {line.split()[0] for line in run(*in_root(root, *query)).splitlines()
-             if line.endswith(" installed")}  # fmt: skip
-    if missing := sorted(packages - there):
-        apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
-        run(*in_root(root, *apt, "update"))
-        known = set(run(*in_root(root, "apt-cache", "pkgnames")).split())
-        if unknown := [name for name in missing if name not in known]:
-            print(f"{root.name} has no package {', '.join(unknown)}", file=sys.stderr)
-        missing = [name for name in missing if name in known]
-        command = ["install", "--yes", "--no-install-recommends", *missing]
-        subprocess.run(in_root(root, *apt, *command), check=True, stdout=subprocess.DEVNULL)
-        copy_settings(root)  # ca-certificates has replaced those of the host
+    listed = run("dpkg-query", "-W", "-f=${Package} ${db:Status-Status}\n").splitlines()
+    installed = {line.split()[0] for line in listed if line.endswith(" installed")}
+    if not (missing := packages - installed):
+        return
+    apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+    run(*apt, "update")
+    if unknown := sorted(missing - set(run("apt-cache", "pkgnames").split())):
+        print(f"this release has no package {', '.join(unknown)}", file=sys.stderr)
+    command = ["install", "--yes", "--no-install-recommends", *sorted(missing.difference(unknown))]
+    subprocess.run([*apt, *command], check=True, stdout=subprocess.DEVNULL)
 
 
 def copy_source(target: Path) -> None:
@@ -188,23 +180,21 @@ def copy_source(target: Path) -> None:
     run("cp", "-R", "--parents", f"--target-directory={target}", "--", *present, cwd=SOURCE)
 
 
-def make_environment(root: Path) -> str:
+def make_environment() -> str:
     """Return the Python of the virtual environment; it is made again after setup.py has changed.
 
     :raises CalledProcessError: pip fails
     """
-    made_of = hashlib.sha256((SOURCE / "setup.py").read_bytes()).hexdigest()
-    stamp = root / "venv" / "made-of"
+    stamp, made_of = Path("/venv/made-of"), Path("/project/setup.py").read_text()
     if not stamp.exists() or stamp.read_text() != made_of:
-        run(*in_root(root, "python3", "-m", "venv", "--clear", "/venv"))
-        requirement = "/project[test,docs]"
-        pip = ["/venv/bin/pip", "install", "--quiet", "--use-pep517", "--editable", requirement]
-        run(*in_root(root, *pip))
+        run("python3", "-m", "venv", "--clear", "/venv")
+        pip = ["/venv/bin/pip", "install", "--quiet", "--use-pep517", "--editable"]
+        run(*pip, "/project[test,docs]")
         stamp.write_text(made_of)
     return "/venv/bin/python"
 
 
-def reap(command: list[str | Path]) -> int:
+def reap(command: list[str]) -> int:
     """Return the exit code of the command, and reap orphans meanwhile: this is process 1."""
     child = subprocess.Popen(command).pid
     while True:

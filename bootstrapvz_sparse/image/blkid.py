@@ -10,6 +10,8 @@ from ..util import programs
 
 NOT_FOUND, AMBIVALENT = 2, 8  # exit codes
 SECTOR = 512
+# Types of which no two can lie at the same place. Other types are never freed anyway.
+KNOWN = ("ext2,ext3,ext4", "xfs", "btrfs", "vfat,exfat,ntfs", "f2fs", "swap")
 TINY = 1440 * 1024  # up to this size libblkid stops at the first filesystem, as on a floppy disk
 
 
@@ -43,18 +45,29 @@ def signature(fd: int, start: int, end: int) -> Signature:
     first = _probe(fd, start, end)
     if first.type and first.table in ("", "dos"):
         first = first._replace(table=_dos_table(fd, start))
+    if first == UNKNOWN and end - start > TINY:
+        return Signature(ambivalent=_is_ambivalent(fd, start, end))
     if first.table and not first.type and (start, end) == (0, os.fstat(fd).st_size):
         first = first._replace(type=_beside_table(fd))
     if end - start > TINY or not first.type or first.ambivalent:
         return first
-    others = _probe(fd, start, end, without=first.type)
+    others = _probe(fd, start, end, types=f"no{first.type}")
     return first._replace(ambivalent=others.ambivalent or bool(others.type))
+
+
+def _is_ambivalent(fd: int, start: int, end: int) -> bool:
+    """Return whether there is a known filesystem where blkid finds none.
+
+    blkid of util-linux 2.41 has the exit code of an empty range for several signatures, too.
+    """
+    return any(_probe(fd, start, end, types=types).type for types in KNOWN)
 
 
 def _beside_table(fd: int) -> str:
     """Return the type of another signature of the whole image, by wipefs(8).
 
-    libblkid 2.41 reports nothing but the table where a filesystem of the whole disk has one.
+    libblkid 2.41 verifies checksums of boot sectors, and a table in one makes it wrong: blkid then
+    reports nothing but the table.
     """
     listed = programs.run(
         *("wipefs", "--no-act", "--json", "--output", "TYPE,USAGE", programs.same_file(fd)),
@@ -78,12 +91,12 @@ def _dos_table(fd: int, start: int) -> str:
     return "PMBR" if 0xEE in kinds else "dos" if kinds else ""
 
 
-def _probe(fd: int, start: int, end: int, *, without: str = "") -> Signature:
-    """Run blkid on the range, without looking for the type ``without``."""
+def _probe(fd: int, start: int, end: int, *, types: str = "") -> Signature:
+    """Run blkid on the range, for the ``types`` that its option --match-types takes, or all."""
     done = programs.run(
         "blkid",
         *("--probe", "--output", "export", "--offset", str(start), "--size", str(end - start)),
-        *(("--match-types", f"no{without}") if without else ()),
+        *(("--match-types", types) if types else ()),
         programs.same_file(fd),
         fds=[fd],
         check=False,

@@ -160,10 +160,23 @@ def test_sees_second_filesystem(tmp_path: Path, name: str, offset: int, raw: byt
     need("mke2fs")
     image = blank(tmp_path / "disk.raw", 64 * MIB)
     run("mke2fs", "-q", "-F", "-t", "ext2", "-b", 4096, "-O", "^resize_inode", image)
-    for shift in range(0, 8192, 1024) if name == "zfs" else (0,):
-        for label in (0, 256 << 10) if name == "zfs" else (0,):
+    for label in (0, 256 << 10) if name == "zfs" else (0,):
+        for shift in range(0, 8192, 1024) if name == "zfs" else (0,):
             _write(image, label + offset + shift, raw)
+        if name == "zfs":
+            _write(image, label + (16 << 10), _zfs_config(state=0, txg=100, pool_guid=7, guid=9))
     assert judged(image).partitions == {0: "several filesystems claim it"}
+
+
+def _zfs_config(**numbers: int) -> bytes:
+    """Return an nvlist in XDR, by which libblkid 2.41 knows a member of a pool: sys/nvpair.h."""
+    packed = struct.pack(">4B2I", 1, 1, 0, 0, 0, 1)  # NV_ENCODE_XDR, endian, version, nvflag
+    for name, number in numbers.items():
+        padded = name.encode() + bytes(-len(name) % 4)
+        size = 4 * 5 + len(padded) + 8
+        packed += struct.pack(">3I", size, size, len(name)) + padded
+        packed += struct.pack(">2IQ", 8, 1, number)  # DATA_TYPE_UINT64, one of them
+    return packed + bytes(8)
 
 
 @pytest.mark.parametrize("size", [1 * MIB, 64 * MIB], ids=["tiny", "usual"])

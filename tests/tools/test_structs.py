@@ -136,7 +136,7 @@ def xfs_db(image: Path, *commands: str) -> str:
 @pytest.mark.parametrize("structure", XFS)
 def test_xfs(structure: str, xfs_v5: Path) -> None:
     layout, commands = XFS[structure]
-    daddr = re.search(r"current daddr is (\d+)", xfs_db(xfs_v5, *commands, "daddr"))
+    daddr = re.search(r"daddr is (\d+)", xfs_db(xfs_v5, *commands, "daddr"))
     assert daddr
     place = int(daddr[1]) * 512
     with xfs_v5.open("rb") as file:
