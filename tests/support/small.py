@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,5 +47,8 @@ def kept_image(folder: Path) -> Path:
 def nothing_is_left(folder: Path) -> None:
     images = folder / "images"
     assert leftovers.mounts(folder) == []
+    deadline = time.monotonic() + 10  # the kernel detaches a device once its last reader is done
+    while leftovers.loop_devices(folder) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert leftovers.loop_devices(folder) == []
     assert not images.exists() or list(images.iterdir()) == []
