@@ -216,16 +216,16 @@ class _Work(NamedTuple):
 
 
 def _plan(image: Image, surveyed: Survey, scan: Scan) -> Plan:
-    made = Plan(surveyed, scan.zero, path=image.path, status=image.status, scanned=scan.done)
-    if made.shared:
+    planned = Plan(surveyed, scan.zero, path=image.path, status=image.status, scanned=scan.done)
+    if planned.shared:
         image.notes.append(
-            f"{human(made.shared)} cannot be freed because other files share those blocks "
+            f"{human(planned.shared)} cannot be freed because other files share those blocks "
             "(reflink or snapshot)"
         )
-    if note := _misaligned(made):
+    if note := _misaligned(planned):
         image.notes.append(note)
-    made.notes = tuple(image.notes)
-    return made
+    planned.notes = tuple(image.notes)
+    return planned
 
 
 def _misaligned(planned: Plan) -> str:
